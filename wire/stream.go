@@ -1,0 +1,18 @@
+package wire
+
+import (
+	"io"
+	"time"
+)
+
+// Stream is one conversation with another process: a libp2p stream, a pipe, a
+// tunnel through the local node. Close ends it in order; Reset tells the other
+// side that what it got is not whole. Both may be called more than once.
+type Stream interface {
+	io.ReadWriter
+	// CloseWrite says that nothing more will be written; reading goes on.
+	CloseWrite() error
+	Close() error
+	Reset() error
+	SetDeadline(time.Time) error
+}

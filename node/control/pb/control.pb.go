@@ -1395,7 +1395,9 @@ type SessionBytes struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"` // first message only
 	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
-	Push          bool                   `protobuf:"varint,3,opt,name=push,proto3" json:"push,omitempty"` // first message only: bring it to the leader
+	Push          bool                   `protobuf:"varint,3,opt,name=push,proto3" json:"push,omitempty"`     // first message only: bring it to the leader
+	End           bool                   `protobuf:"varint,4,opt,name=end,proto3" json:"end,omitempty"`       // the sender has written its last byte; the call may go on
+	Closed        bool                   `protobuf:"varint,5,opt,name=closed,proto3" json:"closed,omitempty"` // from the client: it reads no more; all it wrote still counts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1447,6 +1449,20 @@ func (x *SessionBytes) GetData() []byte {
 func (x *SessionBytes) GetPush() bool {
 	if x != nil {
 		return x.Push
+	}
+	return false
+}
+
+func (x *SessionBytes) GetEnd() bool {
+	if x != nil {
+		return x.End
+	}
+	return false
+}
+
+func (x *SessionBytes) GetClosed() bool {
+	if x != nil {
+		return x.Closed
 	}
 	return false
 }
@@ -1546,11 +1562,13 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\tRefChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
-	"\x03new\x18\x03 \x01(\tR\x03new\"J\n" +
+	"\x03new\x18\x03 \x01(\tR\x03new\"t\n" +
 	"\fSessionBytes\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
-	"\x04push\x18\x03 \x01(\bR\x04push2\xa1\x06\n" +
+	"\x04push\x18\x03 \x01(\bR\x04push\x12\x10\n" +
+	"\x03end\x18\x04 \x01(\bR\x03end\x12\x16\n" +
+	"\x06closed\x18\x05 \x01(\bR\x06closed2\xa1\x06\n" +
 	"\x04Peer\x12@\n" +
 	"\x04Ping\x12\x1c.peer.control.v1.PingRequest\x1a\x1a.peer.control.v1.PingReply\x12F\n" +
 	"\x06Status\x12\x1e.peer.control.v1.StatusRequest\x1a\x1c.peer.control.v1.StatusReply\x12@\n" +

@@ -1,0 +1,109 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+
+	"peer/node/control/pb"
+)
+
+// Client speaks to the node of a home. Its methods are those of [Backend], and
+// return the errors of the backend behind it.
+type Client struct {
+	unused *atomic.Pointer[net.Conn] // dialled, and not yet taken by conn
+	conn   *grpc.ClientConn
+	api    pb.PeerClient
+}
+
+var _ Backend = (*Client)(nil)
+
+// Close ends the connection, and all that is going on over it.
+func (c *Client) Close() error {
+	err := c.conn.Close()
+	if unused := c.unused.Swap(nil); unused != nil {
+		err = errors.Join(err, (*unused).Close())
+	}
+	return err
+}
+
+// Ping asks whether the node answers.
+func (c *Client) Ping(ctx context.Context, q *pb.PingRequest) (*pb.PingReply, error) {
+	r, err := c.api.Ping(ctx, q)
+	return r, fromStatus(err)
+}
+
+// Status describes the node.
+func (c *Client) Status(ctx context.Context, q *pb.StatusRequest) (*pb.StatusReply, error) {
+	r, err := c.api.Status(ctx, q)
+	return r, fromStatus(err)
+}
+
+// Init creates a repository.
+func (c *Client) Init(ctx context.Context, q *pb.InitRequest) (*pb.InitReply, error) {
+	r, err := c.api.Init(ctx, q)
+	return r, fromStatus(err)
+}
+
+// ListRepos lists the repositories that the node holds.
+func (c *Client) ListRepos(ctx context.Context, q *pb.ListReposRequest) (*pb.ListReposReply, error) {
+	r, err := c.api.ListRepos(ctx, q)
+	return r, fromStatus(err)
+}
+
+// ShowRepo describes a repository.
+func (c *Client) ShowRepo(ctx context.Context, q *pb.ShowRepoRequest) (*pb.Repo, error) {
+	r, err := c.api.ShowRepo(ctx, q)
+	return r, fromStatus(err)
+}
+
+// Pull names the best replica to read from.
+func (c *Client) Pull(ctx context.Context, q *pb.PullRequest) (*pb.PullReply, error) {
+	r, err := c.api.Pull(ctx, q)
+	return r, fromStatus(err)
+}
+
+// Leader names the replica that leads.
+func (c *Client) Leader(ctx context.Context, q *pb.LeaderRequest) (*pb.LeaderReply, error) {
+	r, err := c.api.Leader(ctx, q)
+	return r, fromStatus(err)
+}
+
+// AcquireLock takes or renews the write lease.
+func (c *Client) AcquireLock(ctx context.Context, q *pb.AcquireLockRequest) (*pb.LockReply, error) {
+	r, err := c.api.AcquireLock(ctx, q)
+	return r, fromStatus(err)
+}
+
+// ReleaseLock gives it back.
+func (c *Client) ReleaseLock(ctx context.Context, q *pb.ReleaseLockRequest) (*pb.LockReply, error) {
+	r, err := c.api.ReleaseLock(ctx, q)
+	return r, fromStatus(err)
+}
+
+// Watch calls emit for each event until the context ends, emit fails, or the
+// node stops, which is nil.
+func (c *Client) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events, err := c.api.Watch(ctx, &pb.WatchRequest{Repo: repo})
+	if err != nil {
+		return fromStatus(err)
+	}
+	for {
+		event, err := events.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fromStatus(err)
+		}
+		if err := emit(event); err != nil {
+			return err
+		}
+	}
+}

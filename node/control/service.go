@@ -1,0 +1,67 @@
+package control
+
+import (
+	"context"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"peer/node/control/pb"
+)
+
+// service is the generated server interface over a [Backend]. Errors are left
+// as the backend returned them: the gate turns them into statuses.
+type service struct {
+	pb.UnimplementedPeerServer
+	backend  Backend
+	grpcAddr string
+	pumps    *sync.WaitGroup // goroutines of sessions
+}
+
+func (s *service) Ping(ctx context.Context, q *pb.PingRequest) (*pb.PingReply, error) {
+	return s.backend.Ping(ctx, q)
+}
+
+func (s *service) Status(ctx context.Context, q *pb.StatusRequest) (*pb.StatusReply, error) {
+	r, err := s.backend.Status(ctx, q)
+	if r != nil {
+		r.GrpcAddr = s.grpcAddr
+	}
+	return r, err
+}
+
+func (s *service) Init(ctx context.Context, q *pb.InitRequest) (*pb.InitReply, error) {
+	return s.backend.Init(ctx, q)
+}
+
+func (s *service) ListRepos(ctx context.Context, q *pb.ListReposRequest) (*pb.ListReposReply, error) {
+	return s.backend.ListRepos(ctx, q)
+}
+
+func (s *service) ShowRepo(ctx context.Context, q *pb.ShowRepoRequest) (*pb.Repo, error) {
+	return s.backend.ShowRepo(ctx, q)
+}
+
+func (s *service) Pull(ctx context.Context, q *pb.PullRequest) (*pb.PullReply, error) {
+	return s.backend.Pull(ctx, q)
+}
+
+func (s *service) Leader(ctx context.Context, q *pb.LeaderRequest) (*pb.LeaderReply, error) {
+	return s.backend.Leader(ctx, q)
+}
+
+func (s *service) AcquireLock(ctx context.Context, q *pb.AcquireLockRequest) (*pb.LockReply, error) {
+	return s.backend.AcquireLock(ctx, q)
+}
+
+func (s *service) ReleaseLock(ctx context.Context, q *pb.ReleaseLockRequest) (*pb.LockReply, error) {
+	return s.backend.ReleaseLock(ctx, q)
+}
+
+func (s *service) Watch(q *pb.WatchRequest, out grpc.ServerStreamingServer[pb.Event]) error {
+	// The headers tell the client that its watch has begun.
+	if err := out.SendHeader(nil); err != nil {
+		return err
+	}
+	return s.backend.Watch(out.Context(), q.GetRepo(), out.Send)
+}

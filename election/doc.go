@@ -1,0 +1,10 @@
+// Package election says who should lead a group, given one member's view of it.
+//
+// It is a preference, never the guarantee: raft's vote rule keeps a replica
+// that lacks a committed entry from being elected, and its terms keep two
+// leaders from committing. Within that, peer prefers as the bully algorithm
+// does (Garcia-Molina, 1982): among the members in sync, the one with the
+// highest ID should lead.
+//
+// [Decide] is a pure function of a [View], so a recorded view replays exactly.
+package election

@@ -1,0 +1,200 @@
+package replica
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/wire"
+)
+
+const (
+	// TransactionIDBytes is the size of the ID that a client draws.
+	TransactionIDBytes = 16
+	// WindowMax is how many entries after its base a transaction may commit, and
+	// how long its outcome is kept.
+	WindowMax = 65_536
+	// OperationsMax bounds one transaction.
+	OperationsMax = 10_000
+	// LockMillisMax bounds a lease.
+	LockMillisMax = 24 * 60 * 60 * 1000
+
+	lockReasonBytesMax = 200
+
+	entryVersion = 1
+)
+
+// ErrUpgrade stops a replica that meets an entry it does not know. It must not
+// guess: the others may have applied it.
+var ErrUpgrade = errors.New("the log holds an entry of a newer peer: upgrade this one")
+
+// Applied says what one entry did.
+type Applied struct {
+	Index, Term uint64
+	StampMillis int64
+	Signer      identity.PublicKey
+	ID          []byte
+	// Outcome is nil for raft's own empty entries.
+	Outcome *wire.Outcome
+	// Repeat means that the transaction had been applied before, so that this
+	// entry did nothing; Outcome is the first one.
+	Repeat bool
+	Refs   []RefChange
+	// Head is the branch that HEAD names from this entry on; empty when unchanged.
+	Head string
+	// Payload holds the objects that the refs need; nil when nothing changed.
+	Payload *wire.Payload
+}
+
+// RefChange is one ref that moved. An empty old or new object ID: created, deleted.
+type RefChange struct {
+	Name     string
+	Old, New []byte
+}
+
+// Apply applies one entry. It uses nothing but the entry and the table. An
+// error means that this replica must stop taking part.
+func (t *Table) Apply(index, term uint64, data []byte) (Applied, error) {
+	if index != t.Index()+1 {
+		panic(fmt.Sprintf("replica: apply entry %d on a table at %d", index, t.Index()))
+	}
+	done := Applied{Index: index, Term: term}
+	entry := new(wire.Entry)
+	if len(data) > 0 {
+		if err := proto.Unmarshal(data, entry); err != nil {
+			return done, fmt.Errorf("entry %d: %w", index, err)
+		}
+		if entry.GetVersion() != entryVersion {
+			return done, fmt.Errorf("entry %d has version %d: %w", index, entry.GetVersion(), ErrUpgrade)
+		}
+	}
+	t.advance(index, term, data, entry.GetStampUnixMs())
+	done.StampMillis = t.Stamp()
+	if len(data) > 0 {
+		t.applyTransaction(entry, &done)
+	}
+	t.forgetOutcome(index)
+	t.dirty[keyMeta] = encode(t.meta)
+	return done, nil
+}
+
+// advance moves the position. The stamp never goes back, whatever a leader's clock does.
+func (t *Table) advance(index, term uint64, data []byte, stampMillis int64) {
+	h := sha256.New()
+	h.Write(t.meta.GetChain())
+	h.Write(binary.BigEndian.AppendUint64(nil, index))
+	h.Write(binary.BigEndian.AppendUint64(nil, term))
+	h.Write(data)
+	t.meta = &wire.TableMeta{
+		Index: index, Term: term, Chain: h.Sum(nil),
+		StampUnixMs: max(t.meta.GetStampUnixMs(), stampMillis),
+		Head:        t.meta.GetHead(), Policy: t.meta.GetPolicy(), Lock: t.meta.GetLock(),
+	}
+}
+
+func (t *Table) applyTransaction(entry *wire.Entry, done *Applied) {
+	signed := entry.GetTransaction()
+	tx := new(wire.Transaction)
+	signer, err := Open(signed, identity.DomainTransaction, tx)
+	hash := sha256.Sum256(signed.GetBody())
+	outcome := &wire.Outcome{
+		Index: done.Index, Term: done.Term, Signer: signer[:], Id: tx.GetId(), TxSha256: hash[:],
+		Result: &wire.Result{},
+	}
+	done.Signer, done.ID, done.Outcome = signer, tx.GetId(), outcome
+	if err == nil {
+		err = t.checkForm(signer, tx)
+	}
+	if err != nil {
+		// Nobody vouches for these bytes: nothing is kept of them.
+		outcome.Result = refuse(wire.Code_CODE_MALFORMED, err.Error())
+		return
+	}
+	if first := t.Outcome(signer, tx.GetId()); first != nil {
+		if bytes.Equal(first.GetTxSha256(), hash[:]) {
+			done.Outcome, done.Repeat = first, true
+		} else {
+			outcome.Result = refuse(wire.Code_CODE_ID_REUSED, fmt.Sprintf("this ID was used for another transaction at index %d", first.GetIndex()))
+		}
+		return
+	}
+	if refusal := t.judge(signer, tx, done.Index); refusal != nil {
+		outcome.Result = refusal
+	} else {
+		t.operate(signer, tx, done)
+	}
+	if len(done.Refs) > 0 {
+		done.Payload = entry.GetPayload()
+	}
+	if err := t.putOutcome(outcome); err != nil {
+		panic(fmt.Sprintf("replica: keep outcome: %v", err)) // checkForm saw signer and ID
+	}
+	t.dirty[outcomeKey(done.Index)] = encode(outcome)
+}
+
+// checkForm refuses what was never a transaction of this repository.
+func (t *Table) checkForm(signer identity.PublicKey, tx *wire.Transaction) error {
+	switch {
+	case !bytes.Equal(tx.GetGenesis(), t.genesis.Hash[:]):
+		return errors.New("transaction of another repository, or of another genesis of this one")
+	case !bytes.Equal(tx.GetSigner(), signer[:]):
+		return errors.New("transaction names another signer")
+	case len(tx.GetId()) != TransactionIDBytes:
+		return fmt.Errorf("transaction ID of %d bytes, want %d", len(tx.GetId()), TransactionIDBytes)
+	case len(tx.GetOperations()) == 0 || len(tx.GetOperations()) > OperationsMax:
+		return fmt.Errorf("%d operations, want 1 to %d", len(tx.GetOperations()), OperationsMax)
+	case tx.GetWindow() == 0 || tx.GetWindow() > WindowMax:
+		return fmt.Errorf("window of %d entries, want 1 to %d", tx.GetWindow(), WindowMax)
+	}
+	return nil
+}
+
+// judge decides about the transaction as a whole, as of the index before.
+func (t *Table) judge(signer identity.PublicKey, tx *wire.Transaction, index uint64) *wire.Result {
+	if index <= tx.GetBase() || index > tx.GetBase()+tx.GetWindow() {
+		return refuse(wire.Code_CODE_EXPIRED, fmt.Sprintf("signed for entries %d to %d, this is %d", tx.GetBase()+1, tx.GetBase()+tx.GetWindow(), index))
+	}
+	if !t.MayWrite(signer) {
+		return refuse(wire.Code_CODE_NOT_ALLOWED, fmt.Sprintf("%s may not write to %s", signer.DID(), t.genesis.Name))
+	}
+	return nil
+}
+
+// Courtesy says what apply would answer to tx if it were the next entry, so that
+// a leader need not read a pack that is refused anyway. Nil: go on.
+func (t *Table) Courtesy(signer identity.PublicKey, tx *wire.Transaction) *wire.Result {
+	if err := t.checkForm(signer, tx); err != nil {
+		return refuse(wire.Code_CODE_MALFORMED, err.Error())
+	}
+	return t.judge(signer, tx, max(t.Index(), tx.GetBase())+1)
+}
+
+// MayWrite says whether the policy lets a key move refs. The owner always may.
+func (t *Table) MayWrite(key identity.PublicKey) bool {
+	if key == t.genesis.Owner {
+		return true
+	}
+	for _, writer := range t.meta.GetPolicy().GetWriters() {
+		if bytes.Equal(writer, key[:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// HeldLock is the lease that is in force at the table's stamp; nil if none is.
+func (t *Table) HeldLock() *wire.Lock {
+	if lock := t.meta.GetLock(); lock.GetExpiresUnixMs() > t.Stamp() {
+		return lock
+	}
+	return nil
+}
+
+func refuse(code wire.Code, detail string) *wire.Result {
+	return &wire.Result{Code: code, Detail: detail}
+}

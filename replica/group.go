@@ -1,0 +1,326 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/wire"
+)
+
+// Raft's own timing, in ticks. A follower that hears nothing campaigns after
+// electionTicks to twice that; liveness between nodes is usually faster.
+const (
+	electionTicks  = 10
+	heartbeatTicks = 1
+	// Limits on what is in flight and what one turn applies, in bytes.
+	messageBytesMax   = 1 << 20
+	committedBytesMax = 2 << 20
+	uncommittedMax    = 64 << 20
+	inflightMessages  = 256
+)
+
+// ErrNotLeader says that this member can't take a proposal now. Nothing was proposed.
+var ErrNotLeader = errors.New("not the leader")
+
+// A LostLogError says that this member acknowledged entries that its log no
+// longer has: its disk was replaced, or restored from a backup. It must neither
+// vote nor acknowledge again.
+type LostLogError struct{ Acknowledged, Last uint64 }
+
+func (e *LostLogError) Error() string {
+	return fmt.Sprintf("the group knows that entry %d was stored here, but the log ends at %d: this home was restored from a backup, or lost data", e.Acknowledged, e.Last)
+}
+
+// Payloads answers whether a payload is durable on this replica's disk.
+type Payloads interface {
+	Held(signer, transactionID []byte, p *wire.Payload) bool
+}
+
+// Config is what a group needs. All fields are required.
+type Config struct {
+	Self     identity.PeerID
+	Log      Log
+	Table    *Table
+	Rules    Rules
+	Payloads Payloads
+	Logger   raft.Logger
+}
+
+// Group is one member of a repository's group. It is not safe for concurrent
+// use: one goroutine steps it.
+type Group struct {
+	genesis  *Genesis
+	self     Member
+	rn       *raft.RawNode
+	log      Log
+	table    *Table
+	rules    Rules
+	payloads Payloads
+
+	leader uint64 // as of the last Turn
+	// held is a message from the leader that waits for bytes; see Step.
+	held *pb.Message
+	// compacted is the last index asked to be forgotten.
+	compacted uint64
+}
+
+// New starts a member from what its store holds.
+func New(c Config) (*Group, error) {
+	g := &Group{
+		genesis: c.Table.Genesis(), log: c.Log, table: c.Table,
+		rules: c.Rules, payloads: c.Payloads,
+	}
+	seat, ok := g.genesis.Member(c.Self)
+	if !ok {
+		return nil, fmt.Errorf("%s has no seat in the group of %s", c.Self, g.genesis.Name)
+	}
+	g.self = seat
+	rn, err := raft.NewRawNode(&raft.Config{
+		ID:                        seat.RaftID,
+		ElectionTick:              electionTicks,
+		HeartbeatTick:             heartbeatTicks,
+		Storage:                   c.Log,
+		Applied:                   c.Table.Index(),
+		MaxSizePerMsg:             messageBytesMax,
+		MaxCommittedSizePerReady:  committedBytesMax,
+		MaxUncommittedEntriesSize: uncommittedMax,
+		MaxInflightMsgs:           inflightMessages,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		ReadOnlyOption:            raft.ReadOnlySafe,
+		Logger:                    c.Logger,
+		// A follower that is asked to propose must say so: the client goes to the leader.
+		DisableProposalForwarding: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("group of %s: %w", g.genesis.Name, err)
+	}
+	g.rn = rn
+	return g, nil
+}
+
+// Genesis is the group's genesis.
+func (g *Group) Genesis() *Genesis { return g.genesis }
+
+// Self is this member's seat.
+func (g *Group) Self() Member { return g.self }
+
+// Table is the replicated state. It changes with every Turn; only the goroutine
+// that steps the group may look.
+func (g *Group) Table() *Table { return g.table }
+
+// Tick tells the group that one tick has passed.
+func (g *Group) Tick() { g.rn.Tick() }
+
+// Campaign asks for votes now.
+func (g *Group) Campaign() error { return g.rn.Campaign() }
+
+// ForgetLeader lets this member vote for another candidate before raft's own
+// timeout. It is for a member that has its own evidence that the leader is gone.
+func (g *Group) ForgetLeader() error { return g.rn.ForgetLeader() }
+
+// TransferTo hands leadership to another member.
+func (g *Group) TransferTo(p identity.PeerID) {
+	if m, ok := g.genesis.Member(p); ok {
+		g.rn.TransferLeader(m.RaftID)
+	}
+}
+
+// Propose offers an entry to the log. Nil means that it may commit, not that it
+// will: watch what is applied. The leader's own payload rule holds here.
+func (g *Group) Propose(e *wire.Entry) error {
+	if p := e.GetPayload(); p != nil && !g.holds(e) {
+		return fmt.Errorf("propose: payload %s is not durable here", p.GetName())
+	}
+	e.Version = entryVersion
+	switch err := g.rn.Propose(encode(e)); {
+	case errors.Is(err, raft.ErrProposalDropped):
+		return ErrNotLeader
+	default:
+		return err
+	}
+}
+
+// ReadIndex asks the leader to confirm a read. The context comes back in
+// [Turn.Reads]; it may get lost, so ask again after a while.
+func (g *Group) ReadIndex(context []byte) { g.rn.ReadIndex(context) }
+
+// Unreachable reports that messages to p get lost, so that it is probed rather
+// than flooded.
+func (g *Group) Unreachable(p identity.PeerID) {
+	if m, ok := g.genesis.Member(p); ok {
+		g.rn.ReportUnreachable(m.RaftID)
+	}
+}
+
+// SnapshotSent reports whether a snapshot reached p.
+func (g *Group) SnapshotSent(p identity.PeerID, ok bool) {
+	status := raft.SnapshotFinish
+	if !ok {
+		status = raft.SnapshotFailure
+	}
+	if m, found := g.genesis.Member(p); found {
+		g.rn.ReportSnapshot(m.RaftID, status)
+	}
+}
+
+// Need is something that must be on this disk before the group can go on:
+// either a payload or, for a table, all objects that its refs name.
+type Need struct {
+	Signer, TransactionID []byte
+	Payload               *wire.Payload
+	Updates               []RefChange // what the payload's transaction moves
+	Table                 *wire.TableSnapshot
+	From                  identity.PeerID
+	Index                 uint64
+}
+
+// Step takes a message from another member. A Need means that the message, or
+// the rest of it, is held back: call [Group.Resume] when the need is met. A
+// newer message of the leader replaces a held one.
+func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
+	sender, ok := g.genesis.Member(from)
+	if !ok || m.GetFrom() != sender.RaftID || m.GetTo() != g.self.RaftID {
+		return nil, fmt.Errorf("%s is not the member that its message names", from)
+	}
+	switch m.GetType() {
+	case pb.MsgHup, pb.MsgBeat, pb.MsgUnreachable, pb.MsgSnapStatus, pb.MsgCheckQuorum, pb.MsgProp, pb.MsgStorageAppend, pb.MsgStorageAppendResp, pb.MsgStorageApply, pb.MsgStorageApplyResp:
+		return nil, fmt.Errorf("%s sent %s, which is no message between members", from, m.GetType())
+	case pb.MsgHeartbeat:
+		// The leader names at most what this member acknowledged; raft would panic.
+		if last := g.lastIndex(); m.GetCommit() > last {
+			return nil, &LostLogError{Acknowledged: m.GetCommit(), Last: last}
+		}
+	case pb.MsgApp:
+		return g.stepAppend(from, m)
+	case pb.MsgSnap:
+		return g.stepSnapshot(from, m)
+	}
+	return nil, g.step(m)
+}
+
+// Resume goes on with what Step held back. It may find the next need.
+func (g *Group) Resume() (*Need, error) {
+	m := g.held
+	if m == nil {
+		return nil, nil
+	}
+	g.held = nil
+	if m.GetType() == pb.MsgSnap {
+		return nil, g.step(m)
+	}
+	return g.stepAppend(g.genesis.PeerOf(m.GetFrom()), m)
+}
+
+// Abandon gives up what Step held back. Raft will send it again.
+func (g *Group) Abandon() { g.held = nil }
+
+func (g *Group) step(m *pb.Message) error {
+	if err := g.rn.Step(m); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
+		return fmt.Errorf("step %s: %w", m.GetType(), err)
+	}
+	return nil
+}
+
+// stepAppend cuts the message before the first entry whose payload is not held.
+func (g *Group) stepAppend(from identity.PeerID, m *pb.Message) (*Need, error) {
+	last := g.lastIndex()
+	for i, e := range m.GetEntries() {
+		if e.GetIndex() <= last && g.termOf(e.GetIndex()) == e.GetTerm() {
+			continue // ours already
+		}
+		need, err := g.needOf(e)
+		if err != nil {
+			return nil, fmt.Errorf("append from %s: %w", from, err)
+		}
+		if need == nil {
+			continue
+		}
+		need.From = from
+		g.held = m
+		cut, _ := proto.Clone(m).(*pb.Message)
+		cut.Entries = cut.Entries[:i]
+		cut.Commit = new(min(m.GetCommit(), m.GetIndex()+uint64(i)))
+		return need, g.step(cut)
+	}
+	return nil, g.step(m)
+}
+
+func (g *Group) needOf(e *pb.Entry) (*Need, error) {
+	if e.GetType() != pb.EntryNormal || len(e.GetData()) == 0 {
+		return nil, nil
+	}
+	entry := new(wire.Entry)
+	if err := proto.Unmarshal(e.GetData(), entry); err != nil {
+		return nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
+	}
+	if entry.GetPayload() == nil || g.holds(entry) {
+		return nil, nil
+	}
+	need := &Need{Payload: entry.GetPayload(), Index: e.GetIndex()}
+	tx := new(wire.Transaction)
+	if err := proto.Unmarshal(entry.GetTransaction().GetBody(), tx); err != nil {
+		return nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
+	}
+	need.Signer, need.TransactionID = tx.GetSigner(), tx.GetId()
+	for _, op := range tx.GetOperations() {
+		if u := op.GetRefUpdate(); u != nil {
+			need.Updates = append(need.Updates, RefChange{Name: u.GetName(), Old: u.GetOld(), New: u.GetNew()})
+		}
+	}
+	return need, nil
+}
+
+// holds applies the payload rule. An inline payload is held by being in the entry.
+func (g *Group) holds(e *wire.Entry) bool {
+	p := e.GetPayload()
+	if len(p.GetInlinePack()) > 0 {
+		return true
+	}
+	tx := new(wire.Transaction)
+	if proto.Unmarshal(e.GetTransaction().GetBody(), tx) != nil {
+		return false
+	}
+	return g.payloads.Held(tx.GetSigner(), tx.GetId(), p)
+}
+
+// stepSnapshot holds a snapshot back until its objects are here.
+func (g *Group) stepSnapshot(from identity.PeerID, m *pb.Message) (*Need, error) {
+	s := new(wire.TableSnapshot)
+	if err := proto.Unmarshal(m.GetSnapshot().GetData(), s); err != nil {
+		return nil, fmt.Errorf("snapshot from %s: %w", from, err)
+	}
+	if _, err := fromSnapshot(s, g.genesis, g.rules); err != nil {
+		return nil, fmt.Errorf("snapshot from %s: %w", from, err)
+	}
+	if index := m.GetSnapshot().GetMetadata().GetIndex(); index != s.GetMeta().GetIndex() {
+		return nil, fmt.Errorf("snapshot from %s: table of index %d for position %d", from, s.GetMeta().GetIndex(), index)
+	}
+	g.held = m
+	return &Need{Table: s, From: from, Index: s.GetMeta().GetIndex()}, nil
+}
+
+func (g *Group) lastIndex() uint64 {
+	if status := g.rn.BasicStatus(); status.RaftState == raft.StateLeader {
+		return math.MaxUint64 // a leader's log only grows; raft ignores what others send
+	}
+	last, err := g.log.LastIndex()
+	if err != nil {
+		return 0
+	}
+	return last
+}
+
+func (g *Group) termOf(index uint64) uint64 {
+	term, err := g.log.Term(index)
+	if err != nil {
+		return 0
+	}
+	return term
+}

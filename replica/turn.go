@@ -1,0 +1,141 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/wire"
+)
+
+// Turn is what the group asks of its driver. In this order: send Early, make
+// Save durable, send Messages, act on the rest, call [Group.Done].
+type Turn struct {
+	Save Save
+	// Early may leave before Save is durable: a leader's appends, which promise
+	// nothing about its own disk (Ongaro's thesis, §10.2.1).
+	Early []*pb.Message
+	// Messages must not leave before Save is durable: they acknowledge or vote.
+	Messages []*pb.Message
+	// Applied lists entries in order. Their effects are in Save.
+	Applied []Applied
+	// Installed is a table that replaced everything before Applied.
+	Installed *wire.TableSnapshot
+	Reads     []Read
+	// Leader is who leads as far as known, empty while nobody does.
+	Leader        identity.PeerID
+	LeaderChanged bool
+
+	ready raft.Ready
+}
+
+// Read is a ReadIndex that the leader confirmed: whoever has applied Index sees
+// everything acknowledged before the read began.
+type Read struct {
+	Context []byte
+	Index   uint64
+}
+
+// Turn collects what is to be done, if anything is. An error means that this
+// member must stop taking part; nothing of the turn may be carried out then.
+func (g *Group) Turn() (*Turn, error) {
+	if !g.rn.HasReady() {
+		return nil, nil
+	}
+	before := g.rn.BasicStatus()
+	rd := g.rn.Ready()
+	t := &Turn{Save: Save{Repo: g.genesis.Repo, Entries: rd.Entries}, ready: rd}
+	if !raft.IsEmptyHardState(rd.HardState) {
+		t.Save.HardState = rd.HardState
+	}
+	if before.RaftState == raft.StateLeader {
+		t.Early = rd.Messages
+	} else {
+		t.Messages = rd.Messages
+	}
+	if !raft.IsEmptySnap(rd.Snapshot) {
+		if err := g.install(rd.Snapshot, t); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range rd.CommittedEntries {
+		if err := g.apply(e, t); err != nil {
+			return nil, err
+		}
+	}
+	t.Save.Table = append(t.Save.Table, g.table.drain()...)
+	for _, s := range rd.ReadStates {
+		t.Reads = append(t.Reads, Read{Context: s.RequestCtx, Index: s.Index})
+	}
+	t.LeaderChanged = before.Lead != g.leader
+	g.leader = before.Lead
+	t.Leader = g.genesis.PeerOf(g.leader)
+	return t, nil
+}
+
+// Done says that the turn has been carried out.
+func (g *Group) Done(t *Turn) { g.rn.Advance(t.ready) }
+
+// Empty says that there is nothing to make durable.
+func (s *Save) Empty() bool {
+	return s.HardState == nil && len(s.Entries) == 0 && s.Install == nil && len(s.Table) == 0 && s.CompactTo == 0
+}
+
+func (g *Group) install(snapshot *pb.Snapshot, t *Turn) error {
+	s := new(wire.TableSnapshot)
+	if err := proto.Unmarshal(snapshot.GetData(), s); err != nil {
+		return fmt.Errorf("install snapshot: %w", err)
+	}
+	table, err := fromSnapshot(s, g.genesis, g.rules)
+	if err != nil {
+		return fmt.Errorf("install snapshot: %w", err)
+	}
+	g.table = table
+	t.Installed = s
+	t.Save.Install = snapshot.GetMetadata()
+	t.Save.Table = table.drain()
+	return nil
+}
+
+func (g *Group) apply(e *pb.Entry, t *Turn) error {
+	if e.GetType() != pb.EntryNormal {
+		return fmt.Errorf("entry %d changes the membership: %w", e.GetIndex(), ErrUpgrade)
+	}
+	applied, err := g.table.Apply(e.GetIndex(), e.GetTerm(), e.GetData())
+	if err != nil {
+		return err
+	}
+	t.Applied = append(t.Applied, applied)
+	return nil
+}
+
+// Snapshot is this member's table as raft sends it to one that fell too far
+// behind. It answers for the log's storage.
+func (g *Group) Snapshot() (*pb.Snapshot, error) {
+	data, err := proto.Marshal(g.table.Snapshot())
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > wire.SnapshotBytesMax {
+		return nil, errors.New("table is too large for a snapshot")
+	}
+	return &pb.Snapshot{Data: data, Metadata: &pb.SnapshotMetadata{
+		Index: new(g.table.Index()), Term: new(g.table.Term()), ConfState: g.genesis.confState(),
+	}}, nil
+}
+
+// Compact asks, through the save of the next turn, to forget entries that are
+// both applied and published, leaving keep of them for members that lag.
+func (g *Group) Compact(t *Turn, published, keep uint64) {
+	limit := min(published, g.table.Index())
+	if limit < firstIndex+keep {
+		return
+	}
+	if to := limit - keep; to >= g.compacted+max(keep/4, 1) {
+		g.compacted, t.Save.CompactTo, t.Save.Conf = to, to, g.genesis.confState()
+	}
+}

@@ -1,0 +1,59 @@
+package replica
+
+import (
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/tracker"
+
+	"peer/identity"
+)
+
+// State is what this member knows about the group.
+type State struct {
+	Leading bool
+	Leader  identity.PeerID // empty while nobody leads
+	Term    uint64
+	Applied uint64
+	Commit  uint64
+	// Transferring is set while leadership is being handed over.
+	Transferring bool
+	// Members is filled where this member leads: followers don't know each other's progress.
+	Members []Progress
+}
+
+// Progress is how far a member's disk is, as the leader knows.
+type Progress struct {
+	Peer identity.PeerID
+	// Match is the last entry known to be durable there.
+	Match uint64
+	// Active: it answered within the last election timeout.
+	Active bool
+	// InSync: it answered, and holds all that is committed.
+	InSync bool
+}
+
+// Leading says whether this member leads, and in which term.
+func (g *Group) Leading() (term uint64, leading bool) {
+	s := g.rn.BasicStatus()
+	return s.GetTerm(), s.RaftState == raft.StateLeader
+}
+
+// State describes the group.
+func (g *Group) State() State {
+	b := g.rn.BasicStatus()
+	s := State{
+		Leading: b.RaftState == raft.StateLeader, Leader: g.genesis.PeerOf(b.Lead),
+		Term: b.GetTerm(), Applied: g.table.Index(), Commit: b.GetCommit(),
+		Transferring: b.LeadTransferee != 0,
+	}
+	if !s.Leading {
+		return s
+	}
+	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		active := p.RecentActive || id == g.self.RaftID
+		s.Members = append(s.Members, Progress{
+			Peer: g.genesis.PeerOf(id), Match: p.Match, Active: active,
+			InSync: active && p.Match >= s.Commit,
+		})
+	})
+	return s
+}

@@ -1,0 +1,39 @@
+package git
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// limitChild bounds a child that has just started. It counts on the child not
+// having read anything from outside yet.
+func limitChild(pid int, l limits) error {
+	for _, one := range []struct {
+		resource int
+		max      int64
+	}{
+		// Since Linux 4.7 private writable memory counts here, mapped or not; packs,
+		// which git maps read-only, don't, as they would under RLIMIT_AS.
+		{unix.RLIMIT_DATA, l.memoryBytes},
+		{unix.RLIMIT_FSIZE, l.fileBytes},
+		{unix.RLIMIT_CPU, l.cpuSeconds},
+	} {
+		if one.max <= 0 {
+			continue
+		}
+		err := unix.Prlimit(pid, one.resource, &unix.Rlimit{Cur: uint64(one.max), Max: unix.RLIM_INFINITY}, nil)
+		// A child that is already gone needs no limit; its Wait says why it ended.
+		if err != nil && err != unix.ESRCH {
+			return err
+		}
+	}
+	return nil
+}
+
+// physicalMemory is what the machine has, in bytes; 0 when it can't be told.
+func physicalMemory() int64 {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return 0
+	}
+	return int64(info.Totalram) * int64(info.Unit)
+}

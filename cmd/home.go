@@ -1,0 +1,171 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"peer/identity"
+	"peer/node/control"
+)
+
+// homeFormat is the version of the layout of a home that this program writes.
+// It grows when an older program would misread what a newer one wrote.
+const homeFormat = 1
+
+// Home is the directory of one node and its user:
+//
+//	FORMAT        version of this layout
+//	key           private key, PKCS #8 in PEM, 0600; a link where --priv-key named it
+//	config.json   values for flags
+//	network.json  what a client needs to find the network without a running node
+//	aliases.json  petnames
+//	peer.sock     control API, while a node runs
+//	peer.pid      its process ID
+//	lock          held (flock) by the running node
+//	token         what callers of the control API over TCP show
+//	badger/       logs, votes, tables
+//	repos/        bare repositories, unless --repos-dir says otherwise
+type Home struct {
+	Dir string // absolute
+}
+
+// DefaultHomeDir is the home where neither --home nor PEER_HOME names one:
+// peer/ in the XDG data directory.
+func DefaultHomeDir() (string, error) {
+	// The specification says that a relative path is to be ignored.
+	if data := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(data) {
+		return filepath.Join(data, "peer"), nil
+	}
+	user, err := os.UserHomeDir()
+	if err != nil {
+		return "", hinted(fmt.Errorf("find a home: %w", err), "name one with --home DIR or PEER_HOME=DIR")
+	}
+	return filepath.Join(user, ".local", "share", "peer"), nil
+}
+
+// OpenHome opens the home at dir, and makes it where there is none. An empty
+// dir means PEER_HOME, or else the default.
+func OpenHome(dir string) (*Home, error) {
+	if dir == "" {
+		dir = os.Getenv("PEER_HOME")
+	}
+	var err error
+	if dir == "" {
+		if dir, err = DefaultHomeDir(); err != nil {
+			return nil, err
+		}
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("home: %w", err)
+	}
+	h := &Home{Dir: dir}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make home: %w", err)
+	}
+	return h, h.checkFormat()
+}
+
+func (h *Home) checkFormat() error {
+	path := h.path("FORMAT")
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return writeFile(path, fmt.Appendf(nil, "%d\n", homeFormat), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("home: %w", err)
+	}
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, 32))
+	if err != nil {
+		return fmt.Errorf("home: %w", err)
+	}
+	version, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil || version < 1 {
+		return fmt.Errorf("%s does not hold a version: %.40q", path, raw)
+	}
+	if version > homeFormat {
+		return hinted(
+			fmt.Errorf("home %s has format %d, and this peer knows formats up to %d; nothing was changed", h.Dir, version, homeFormat),
+			"use the newer peer that wrote it, or another home: --home DIR")
+	}
+	return nil
+}
+
+func (h *Home) path(name string) string { return filepath.Join(h.Dir, name) }
+
+// KeyPath is where the private key is.
+func (h *Home) KeyPath() string { return h.path("key") }
+
+// ConfigPath is the file of values for flags.
+func (h *Home) ConfigPath() string { return h.path("config.json") }
+
+// SocketPath is where the node serves the control API.
+func (h *Home) SocketPath() string { return h.path("peer.sock") }
+
+// PIDPath is where the node leaves its process ID.
+func (h *Home) PIDPath() string { return h.path("peer.pid") }
+
+// TokenPath is where the token of the control API over TCP is.
+func (h *Home) TokenPath() string { return h.path("token") }
+
+// StorePath is the directory of the node's database.
+func (h *Home) StorePath() string { return h.path("badger") }
+
+// ReposPath is the directory of the bare repositories, unless a flag says otherwise.
+func (h *Home) ReposPath() string { return h.path("repos") }
+
+// Key is the key of the node and its user. It is drawn at first use.
+func (h *Home) Key() (identity.Key, error) {
+	key, err := identity.LoadOrCreateKey(h.KeyPath())
+	if err != nil {
+		return identity.Key{}, fmt.Errorf("key of home %s: %w", h.Dir, err)
+	}
+	return key, nil
+}
+
+// AdoptKey makes the key in file the home's, drawing it where there is none. A
+// home has one key for ever, since its repositories are named by it.
+func (h *Home) AdoptKey(file string) error {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	theirs, err := identity.LoadOrCreateKey(file)
+	if err != nil {
+		return fmt.Errorf("private key: %w", err)
+	}
+	if err := os.Symlink(file, h.KeyPath()); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("private key: %w", err)
+	}
+	ours, err := h.Key()
+	if err != nil {
+		return err
+	}
+	if ours.Public() != theirs.Public() {
+		return hinted(
+			fmt.Errorf("home %s has another key (%s) than %s (%s)", h.Dir, ours.PeerID(), file, theirs.PeerID()),
+			"leave --priv-key out, or give that key a home of its own: --home DIR")
+	}
+	return nil
+}
+
+// Dial reaches the node of this home. The error is control.ErrNotRunning,
+// wrapped with what to type, where none runs.
+func (h *Home) Dial(ctx context.Context) (*control.Client, error) {
+	c, err := control.Dial(ctx, h.SocketPath())
+	if errors.Is(err, control.ErrNotRunning) {
+		return nil, &fault{
+			err:  fmt.Errorf("no node runs for home %s%w", h.Dir, silent{err}),
+			hint: "start one in another terminal: peer node --home " + shellQuote(h.Dir),
+			exit: exitNotRunning,
+		}
+	}
+	return c, err
+}

@@ -1,0 +1,96 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"peer/identity"
+)
+
+// RepoRef is a repository that a command line names. Address is nil where only
+// an ID was given, which doesn't tell owner and name.
+type RepoRef struct {
+	ID      identity.RepoID
+	Address *identity.Address
+}
+
+// String is the spelling for the control API: it no longer depends on petnames
+// or on whose home it is.
+func (r RepoRef) String() string {
+	if r.Address != nil {
+		return r.Address.URL()
+	}
+	return r.ID.String()
+}
+
+// ResolveRepo reads REPO: NAME of one's own, OWNER/NAME, a peer:// URL, or a
+// repository ID. OWNER is a did:key, a peer ID, a petname, or me.
+func (h *Home) ResolveRepo(arg string) (RepoRef, error) {
+	if id, err := identity.ParseRepoID(arg); err == nil {
+		return RepoRef{ID: id}, nil
+	}
+	address, err := h.resolveAddress(arg)
+	if err != nil {
+		return RepoRef{}, h.explainRepo(arg, err)
+	}
+	return RepoRef{ID: address.RepoID(), Address: &address}, nil
+}
+
+func (h *Home) resolveAddress(arg string) (identity.Address, error) {
+	switch {
+	case strings.HasPrefix(arg, identity.URLScheme):
+		return identity.ParseURL(arg, h.ExpandOwner)
+	case strings.Contains(arg, "/"):
+		return identity.ParseOwnerAndName(arg, h.ExpandOwner)
+	}
+	name := strings.TrimSuffix(arg, ".git")
+	if err := identity.CheckName(name); err != nil {
+		return identity.Address{}, err
+	}
+	key, err := h.Key()
+	if err != nil {
+		return identity.Address{}, err
+	}
+	return identity.Address{Owner: key.Public(), Name: name}, nil
+}
+
+func (h *Home) explainRepo(arg string, err error) error {
+	var f *fault
+	if errors.As(err, &f) {
+		return err
+	}
+	if strings.Contains(arg, "://") && !strings.HasPrefix(arg, identity.URLScheme) {
+		err = fmt.Errorf("%.200q is not a %s URL", arg, identity.URLScheme)
+	}
+	return usage("a repository is NAME (your own), OWNER/NAME, a peer:// URL or an ID of 64 digits", "%w", err)
+}
+
+// ExpandOwner turns a petname, or me, into a key.
+func (h *Home) ExpandOwner(petname string) (identity.PublicKey, error) {
+	if petname == aliasMe {
+		key, err := h.Key()
+		return key.Public(), err
+	}
+	aliases, err := h.Aliases()
+	if err != nil {
+		return identity.PublicKey{}, err
+	}
+	did, ok := aliases[petname]
+	if !ok {
+		return identity.PublicKey{}, &fault{
+			err:  fmt.Errorf("nobody is called %.80q here", petname),
+			hint: "an owner is a did:key, a peer ID, 'me', or a petname that you gave: peer id alias NAME OWNER",
+			exit: exitNotFound,
+		}
+	}
+	return identity.ParseOwner(did)
+}
+
+// ParseOwner reads OWNER: a did:key, a peer ID, a petname, or me.
+func (h *Home) ParseOwner(s string) (identity.PublicKey, error) {
+	if key, err := identity.ParseOwner(s); err == nil || strings.HasPrefix(s, "did:") {
+		return key, err
+	}
+	return h.ExpandOwner(s)
+}

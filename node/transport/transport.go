@@ -14,6 +14,9 @@ var ErrClosed = errors.New("transport closed")
 // ErrNotFound says that no host holds a valid record of the key.
 var ErrNotFound = errors.New("no such record")
 
+// ErrOtherNetwork says that the host that answered belongs to another network.
+var ErrOtherNetwork = errors.New("belongs to a network with another rendezvous string")
+
 // Transport is a libp2p host of one network. Its methods may be called from
 // any goroutine; after Close they fail.
 type Transport struct{}
@@ -100,3 +103,8 @@ func (t *Transport) GetRecord(ctx context.Context, key []byte) ([]byte, error) {
 // FindPeers looks for hosts of the network under the rendezvous string. Their
 // addresses are remembered; they are not dialled.
 func (t *Transport) FindPeers(ctx context.Context) ([]identity.PeerID, error) { return nil, ErrClosed }
+
+// Ready waits until the host has found somebody of its network, or has tried
+// in vain all that it knows: a question asked before that finds nothing. It
+// fails only when ctx ends or the transport closes.
+func (t *Transport) Ready(ctx context.Context) error { return ErrClosed }

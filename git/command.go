@@ -34,6 +34,7 @@ type Command struct {
 	Stdout io.Writer
 	Stderr io.Writer // nil: kept for the error; otherwise the error has none
 
+	config []string // key=value, over all other configuration
 	limits limits
 	nice   int // added to the niceness of the whole group
 }
@@ -85,7 +86,11 @@ func (c *Command) start(ctx context.Context) (*process, error) {
 // prepare is separate from start for those who want pipes.
 func (c *Command) prepare(ctx context.Context) (*process, error) {
 	p := &process{ctx: ctx, name: c.Args[0], group: !c.Inherit}
-	p.cmd = exec.CommandContext(ctx, "git", c.Args...)
+	var args []string
+	for _, setting := range c.config {
+		args = append(args, "-c", setting)
+	}
+	p.cmd = exec.CommandContext(ctx, "git", append(args, c.Args...)...)
 	if p.cmd.Err != nil {
 		return nil, fmt.Errorf("git %s: %w", p.name, p.cmd.Err)
 	}

@@ -1,8 +1,6 @@
 package git
 
-import (
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // limitChild bounds a child that has just started. It counts on the child not
 // having read anything from outside yet.
@@ -20,13 +18,23 @@ func limitChild(pid int, l limits) error {
 		if one.max <= 0 {
 			continue
 		}
-		err := unix.Prlimit(pid, one.resource, &unix.Rlimit{Cur: uint64(one.max), Max: unix.RLIM_INFINITY}, nil)
 		// A child that is already gone needs no limit; its Wait says why it ended.
-		if err != nil && err != unix.ESRCH {
+		if err := lowerLimit(pid, one.resource, uint64(one.max)); err != nil && err != unix.ESRCH {
 			return err
 		}
 	}
 	return nil
+}
+
+// lowerLimit sets the soft limit, which the kernel enforces, and leaves the hard
+// one, so that a later call can set it higher again without a privilege.
+func lowerLimit(pid, resource int, max uint64) error {
+	var l unix.Rlimit
+	if err := unix.Prlimit(pid, resource, nil, &l); err != nil {
+		return err
+	}
+	l.Cur = min(max, l.Max)
+	return unix.Prlimit(pid, resource, &l, nil)
 }
 
 // physicalMemory is what the machine has, in bytes; 0 when it can't be told.

@@ -155,10 +155,7 @@ func (w *turnWriter) truncate(next *step) error {
 // it before the head names its generation.
 func (w *turnWriter) newTable(next *step) error {
 	for _, c := range next.save.Table {
-		if c.Value == nil {
-			continue
-		}
-		w.group.set(tableKey(next.after.head.generation, c.Key), []byte(c.Value))
+		w.change(next.after.head.generation, c)
 		if err := w.add(); err != nil {
 			return err
 		}
@@ -166,16 +163,22 @@ func (w *turnWriter) newTable(next *step) error {
 	return nil
 }
 
+// change adds one change of a table to the group. A deletion in a new table is
+// written as well: it may follow a change of the same key.
+func (w *turnWriter) change(g generation, c replica.Change) {
+	if key := tableKey(g, c.Key); c.Value == nil {
+		w.group.delete(key)
+	} else {
+		w.group.set(key, c.Value)
+	}
+}
+
 // finish writes what must be there together.
 func (w *turnWriter) finish(next *step) error {
 	repo, g := next.save.Repo, next.after.head.generation
 	if next.save.Install == nil {
 		for _, c := range next.save.Table {
-			if key := tableKey(g, c.Key); c.Value == nil {
-				w.group.delete(key)
-			} else {
-				w.group.set(key, c.Value)
-			}
+			w.change(g, c)
 		}
 	} else {
 		w.group.delete(generationKey(prefixGarbage, g))

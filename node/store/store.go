@@ -32,6 +32,10 @@ type Store struct {
 	log  *slog.Logger
 	trip *tripwire
 
+	// What tests replace. An error of beforeCommit is as good as one of the disk.
+	beforeCommit func(*batch) error
+	freeBytesMin uint64
+
 	lifetime context.Context // ends when Close begins
 	cancel   context.CancelCauseFunc
 	loops    sync.WaitGroup
@@ -71,6 +75,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		db: db, dir: dirSyncer{dir: o.Dir, off: o.NoSync}, log: o.Logger, trip: trip,
+		beforeCommit: func(*batch) error { return nil }, freeBytesMin: freeBytesMin,
 		kick:    make(chan struct{}, 1),
 		trimmed: map[generation]uint64{},
 		heads:   map[identity.RepoID]head{},

@@ -69,7 +69,11 @@ func (s *Store) commit(b *batch) error {
 		s.trip.trip(err)
 		return err
 	}
-	if err := s.transact(b); err != nil {
+	err := s.beforeCommit(b)
+	if err == nil {
+		err = s.transact(b)
+	}
+	if err != nil {
 		s.trip.trip(err)
 		return err
 	}

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"peer/identity"
@@ -16,9 +15,6 @@ const (
 	aliasBytesMax = 64
 	aliasesMax    = 10_000
 )
-
-// Petnames stand where a did:key or a peer ID may, and appear in URLs.
-var aliasGrammar = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // Aliases are the petnames of this home: the did:key of each.
 func (h *Home) Aliases() (map[string]string, error) {
@@ -94,8 +90,16 @@ func checkAlias(name string) error {
 		return bad("is reserved: it reads as a key")
 	case len(name) > aliasBytesMax:
 		return bad("is too long")
-	case !aliasGrammar.MatchString(name):
+	case !isAlias(name):
 		return bad("has other characters than a petname may have")
 	}
 	return nil
+}
+
+// isAlias says whether name has only characters that a URL and a shell leave alone.
+func isAlias(name string) bool {
+	return name != "" && !strings.ContainsRune("._-", rune(name[0])) && !strings.ContainsFunc(name, func(r rune) bool {
+		letter := r|0x20 >= 'a' && r|0x20 <= 'z'
+		return r >= 0x80 || !letter && !(r >= '0' && r <= '9') && !strings.ContainsRune("._-", r)
+	})
 }

@@ -50,25 +50,30 @@ func DefaultHomeDir() (string, error) {
 	return filepath.Join(user, ".local", "share", "peer"), nil
 }
 
+// homeDir is the home that --home names; an empty dir means PEER_HOME, or else
+// the default.
+func homeDir(dir string) (string, error) {
+	if dir = firstSet(dir, os.Getenv("PEER_HOME")); dir == "" {
+		return DefaultHomeDir()
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("home: %w", err)
+	}
+	return dir, nil
+}
+
 // OpenHome opens the home at dir, and makes it where there is none. An empty
 // dir means PEER_HOME, or else the default.
 func OpenHome(dir string) (*Home, error) {
-	if dir == "" {
-		dir = os.Getenv("PEER_HOME")
+	dir, err := homeDir(dir)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	if dir == "" {
-		if dir, err = DefaultHomeDir(); err != nil {
-			return nil, err
-		}
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return nil, fmt.Errorf("home: %w", err)
-	}
-	h := &Home{Dir: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make home: %w", err)
 	}
+	h := &Home{Dir: dir}
 	return h, h.checkFormat()
 }
 
@@ -104,7 +109,7 @@ func (h *Home) path(name string) string { return filepath.Join(h.Dir, name) }
 func (h *Home) KeyPath() string { return h.path("key") }
 
 // ConfigPath is the file of values for flags.
-func (h *Home) ConfigPath() string { return h.path("config.json") }
+func (h *Home) ConfigPath() string { return h.path(configName) }
 
 // SocketPath is where the node serves the control API.
 func (h *Home) SocketPath() string { return h.path("peer.sock") }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -56,7 +57,7 @@ func (h *Home) Network() (Network, error) {
 	var config struct {
 		Rendezvous string
 		Secret     string
-		Peer       []string
+		Peer       stringList
 	}
 	if err := readJSON(h.ConfigPath(), &config); err != nil {
 		return Network{}, usage("", "config file: %w", err)
@@ -90,4 +91,18 @@ func firstOfEach(values []string) []string {
 		}
 	}
 	return out
+}
+
+// stringList is a list of strings; the config file may have one string for it,
+// with commas.
+type stringList []string
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (l *stringList) UnmarshalJSON(raw []byte) error {
+	var one string
+	if json.Unmarshal(raw, &one) == nil {
+		*l = strings.Split(one, ",")
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]string)(l))
 }

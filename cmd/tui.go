@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strings"
+	"unicode"
 
 	"peer/node/control"
 	"peer/wire"
@@ -122,14 +122,16 @@ func exitCode(err error) int {
 	}
 }
 
-// controlBytes are what could move the cursor or hide text; messages may quote
-// what came from the network.
-var controlBytes = regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f]|\x{0080}-\x{009f}`)
-
-// tidy keeps a message on the terminal where it belongs: no control characters,
-// further lines indented.
+// tidy keeps a message on the terminal where it belongs: further lines are
+// indented, and characters that could move the cursor or hide text, which a
+// message may quote from the network, are replaced.
 func tidy(s string) string {
-	s = controlBytes.ReplaceAllString(strings.TrimSpace(s), "?")
+	s = strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, strings.TrimSpace(s))
 	return strings.ReplaceAll(s, "\n", "\n  ")
 }
 

@@ -1,0 +1,97 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"peer/node/control"
+	"peer/node/control/pb"
+)
+
+type repoCmd struct {
+	Ls     repoLsCmd     `cmd:"" help:"List the repositories that this node holds."`
+	Show   repoShowCmd   `cmd:"" help:"Describe a repository and its replicas."`
+	Lock   repoLockCmd   `cmd:"" help:"Keep others from pushing for a while."`
+	Unlock repoUnlockCmd `cmd:"" help:"Let others push again."`
+}
+
+type repoLsCmd struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run lists repositories.
+func (c *repoLsCmd) Run(ctx context.Context, a *app) error {
+	return a.call(ctx, callTimeout, func(ctx context.Context, node *control.Client) error {
+		list, err := node.ListRepos(ctx, &pb.ListReposRequest{})
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(a.out, reposOf(list.GetRepos()))
+		}
+		if len(list.GetRepos()) == 0 {
+			fmt.Fprintln(a.errs, "peer: this node holds no repositories; create one: peer init NAME")
+			return nil
+		}
+		return table(a.out, func(line func(string, ...any)) {
+			for _, r := range list.GetRepos() {
+				line("%s\tindex %d\t%s\t%s", r.GetName(), r.GetIndex(), healthOf(r), r.GetUrl())
+			}
+		})
+	})
+}
+
+type repoShowCmd struct {
+	Repo string `arg:"" help:"NAME of your own, OWNER/NAME, a peer:// URL or an ID."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// Run describes one repository.
+func (c *repoShowCmd) Run(ctx context.Context, a *app) error {
+	return a.callRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
+		r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(a.out, repoOf(r))
+		}
+		return printRepo(a.out, r)
+	})
+}
+
+func printRepo(w io.Writer, r *pb.Repo) error {
+	return table(w, func(line func(string, ...any)) {
+		line("name\t%s", r.GetName())
+		line("owner\t%s", r.GetOwner())
+		line("URL\t%s", r.GetUrl())
+		line("ID\t%s", r.GetId())
+		line("state\tindex %d, term %d, %s", r.GetIndex(), r.GetTerm(), healthOf(r))
+		for _, p := range r.GetReplicas() {
+			line("replica\t%s  %s", p.GetPeer(), describeReplica(r, p))
+		}
+		if lock := lockOf(r.GetLock()); lock != nil {
+			line("lock\t%s", describeLock(lock))
+		}
+		if r.GetDir() != "" {
+			line("here\t%s", r.GetDir())
+		}
+	})
+}
+
+func describeReplica(r *pb.Repo, p *pb.Replica) string {
+	text := fmt.Sprintf("index %d", p.GetIndex())
+	switch {
+	case !p.GetAlive():
+		text += ", not reachable"
+	case p.GetInSync():
+		text += ", in sync"
+	default:
+		text += ", catching up"
+	}
+	if p.GetPeer() == r.GetLeader() {
+		text += ", leader"
+	}
+	return text
+}

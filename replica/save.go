@@ -9,7 +9,11 @@ import (
 
 // Log is one group's durable log as raft reads it. Its methods are called on
 // the goroutine that steps the group, and answer from what was last saved.
-type Log interface{ raft.Storage }
+type Log interface {
+	raft.Storage
+	// SetSnapshotFunc says who makes the snapshots that raft asks the log for.
+	SetSnapshotFunc(func() (*pb.Snapshot, error))
+}
 
 // Save is what one turn of one group must make durable, all of it or none.
 // Nothing that rests on it, no message and no reply, may leave before it is.

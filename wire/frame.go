@@ -12,7 +12,7 @@ import (
 const (
 	HelloBytesMax    = 4 << 10  // OpenSession
 	RequestBytesMax  = 8 << 20  // GroupRequest, PushRequest: 2,000 refs are about 300 KB
-	ToClientBytesMax = 1 << 20  // RefList and outcomes are cut into pieces below this
+	ToClientBytesMax = 4 << 20  // a RefList is cut into pieces; 10,000 refusals fit
 	ChunkBytes       = 64 << 10 // what senders put into one chunk of a pack
 	ChunkBytesMax    = 1 << 20
 	RaftBytesMax     = 16 << 20 // RaftBatch

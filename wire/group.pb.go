@@ -777,14 +777,15 @@ func (x *Objects) GetHaves() [][]byte {
 	return nil
 }
 
-// GetPayload asks for the staged or published bytes of one payload: the pack
-// from offset on, then the index. Only members may ask.
+// GetPayload asks for the staged or published bytes of one payload: the pack,
+// then the index. Only members may ask.
 type GetPayload struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repo          []byte                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
 	Genesis       []byte                 `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"`
 	Payload       *Payload               `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"` // without inline bytes
-	Offset        uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"`
+	Signer        []byte                 `protobuf:"bytes,4,opt,name=signer,proto3" json:"signer,omitempty"`   // whose transaction
+	Id            []byte                 `protobuf:"bytes,5,opt,name=id,proto3" json:"id,omitempty"`           // brought it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -840,11 +841,18 @@ func (x *GetPayload) GetPayload() *Payload {
 	return nil
 }
 
-func (x *GetPayload) GetOffset() uint64 {
+func (x *GetPayload) GetSigner() []byte {
 	if x != nil {
-		return x.Offset
+		return x.Signer
 	}
-	return 0
+	return nil
+}
+
+func (x *GetPayload) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
 }
 
 type PayloadReply struct {
@@ -1447,13 +1455,14 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x18\n" +
 	"\agenesis\x18\x02 \x01(\fR\agenesis\x12\x14\n" +
 	"\x05wants\x18\x03 \x03(\fR\x05wants\x12\x14\n" +
-	"\x05haves\x18\x04 \x03(\fR\x05haves\"\x83\x01\n" +
+	"\x05haves\x18\x04 \x03(\fR\x05haves\"\x93\x01\n" +
 	"\n" +
 	"GetPayload\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x18\n" +
 	"\agenesis\x18\x02 \x01(\fR\agenesis\x12/\n" +
 	"\apayload\x18\x03 \x01(\v2\x15.peer.wire.v1.PayloadR\apayload\x12\x16\n" +
-	"\x06offset\x18\x04 \x01(\x04R\x06offset\"J\n" +
+	"\x06signer\x18\x04 \x01(\fR\x06signer\x12\x0e\n" +
+	"\x02id\x18\x05 \x01(\fR\x02id\"J\n" +
 	"\fPayloadReply\x12\x1d\n" +
 	"\n" +
 	"pack_bytes\x18\x01 \x01(\x04R\tpackBytes\x12\x1b\n" +

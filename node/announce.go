@@ -1,0 +1,211 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// How often the network hears of a group that is idle, and how long a hint is
+// believed. Hints lead to a group; its own log says what is true of it.
+const (
+	announceEvery = time.Minute
+	republishEach = 10 // announcements
+	hintAge       = 48 * time.Hour
+	gossipTimeout = 5 * time.Second
+	recordTimeout = 20 * time.Second
+)
+
+func topicOf(repo identity.RepoID) string { return "repo/1/" + repo.String() }
+
+// announce tells the repository's topic where the group is. The loop calls it
+// after each commit of this leader, so it does its work elsewhere.
+func (n *Node) announce(g *group) {
+	hint := n.hint(g)
+	n.work.Go(func() {
+		ctx, cancel := context.WithTimeout(n.ctx, gossipTimeout)
+		defer cancel()
+		if record, err := n.signHint(g, hint); err == nil {
+			if err := n.cfg.Network.Publish(ctx, topicOf(g.genesis.Repo), record); err != nil {
+				g.log.Debug("not announced", "error", err)
+			}
+		}
+	})
+}
+
+// hint describes the group, on the loop's goroutine.
+func (n *Node) hint(g *group) *wire.Hint {
+	state := g.core.State()
+	h := &wire.Hint{
+		Genesis: g.genesis.Hash[:], Leader: []byte(state.Leader), Term: state.Term, Index: state.Applied,
+		Chain: g.core.Table().Chain(), ExpiresUnixMs: time.Now().Add(hintAge).UnixMilli(),
+	}
+	for _, m := range state.Members {
+		if m.InSync {
+			h.InSync = append(h.InSync, []byte(m.Peer))
+		}
+	}
+	return h
+}
+
+func (n *Node) signHint(g *group, h *wire.Hint) ([]byte, error) {
+	signed, err := replica.Seal(n.cfg.Key, identity.DomainHint, h)
+	if err != nil {
+		return nil, err
+	}
+	return proto.Marshal(&wire.HintRecord{Hint: signed, Genesis: g.genesis.Signed})
+}
+
+// announceLoop joins the topics of this node's groups, and keeps their records
+// in the DHT from growing old.
+func (n *Node) announceLoop() {
+	ticker := time.NewTicker(announceEvery)
+	defer ticker.Stop()
+	joined := map[identity.RepoID]func(){}
+	defer func() {
+		for _, leave := range joined {
+			leave()
+		}
+	}()
+	for round := 0; ; round++ {
+		for _, g := range n.allGroups() {
+			n.joinTopic(g, joined)
+			n.announceIdle(g, round%republishEach == 0)
+		}
+		select {
+		case <-ticker.C:
+		case <-n.founded:
+			round = -1 // a new repository is published at once
+		case <-n.ctx.Done():
+			return
+		}
+	}
+}
+
+func (n *Node) joinTopic(g *group, joined map[identity.RepoID]func()) {
+	if joined[g.genesis.Repo] != nil {
+		return
+	}
+	validate := func(_ identity.PeerID, data []byte) bool {
+		_, err := CheckHint(g.genesis.Repo, data, time.Now())
+		return err == nil
+	}
+	leave, err := n.cfg.Network.Join(topicOf(g.genesis.Repo), validate, func(_ identity.PeerID, data []byte) { n.heard(g, data) })
+	if err != nil {
+		g.log.Warn("topic not joined", "error", err)
+		return
+	}
+	joined[g.genesis.Repo] = leave
+}
+
+// heard takes another member's hint. It is no evidence for the group itself.
+func (n *Node) heard(g *group, data []byte) {
+	hint, err := CheckHint(g.genesis.Repo, data, time.Now())
+	if err == nil {
+		g.log.Debug("heard of the group", "leader", identity.PeerID(hint.GetLeader()), "index", hint.GetIndex())
+	}
+}
+
+func (n *Node) announceIdle(g *group, publish bool) {
+	hint, err := ask(n.ctx, n, func() *wire.Hint {
+		if _, leading := g.core.Leading(); !leading || g.problem != nil {
+			return nil
+		}
+		return n.hint(g)
+	})
+	if err != nil || hint == nil {
+		return
+	}
+	record, err := n.signHint(g, hint)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, recordTimeout)
+	defer cancel()
+	if err := n.cfg.Network.Publish(ctx, topicOf(g.genesis.Repo), record); err != nil {
+		g.log.Debug("not announced", "error", err)
+	}
+	if publish {
+		if err := n.cfg.Network.PutRecord(ctx, g.genesis.Repo[:], record); err != nil {
+			g.log.Debug("not published", "error", err)
+		}
+	}
+}
+
+// lookUp asks the DHT for a repository nobody nearby knows.
+func (n *Node) lookUp(ctx context.Context, repo identity.RepoID) *replica.Genesis {
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout/2)
+	defer cancel()
+	raw, err := n.cfg.Network.GetRecord(ctx, repo[:])
+	if err != nil {
+		return nil
+	}
+	record := new(wire.HintRecord)
+	if _, err := CheckHint(repo, raw, time.Now()); err != nil || proto.Unmarshal(raw, record) != nil {
+		return nil
+	}
+	g, err := replica.ParseGenesis(record.GetGenesis())
+	if err != nil {
+		return nil
+	}
+	return g
+}
+
+// CheckHint verifies a record about repo before it is stored, relayed or
+// believed: the genesis hashes back to the repository's ID under the owner's
+// signature, and the hint is signed by one of the members it names.
+func CheckHint(repo identity.RepoID, raw []byte, now time.Time) (*wire.Hint, error) {
+	if len(raw) > wire.RecordBytesMax {
+		return nil, &wire.TooLargeError{Size: len(raw), Max: wire.RecordBytesMax}
+	}
+	record, hint := new(wire.HintRecord), new(wire.Hint)
+	if err := proto.Unmarshal(raw, record); err != nil {
+		return nil, fmt.Errorf("hint: %w", err)
+	}
+	g, err := replica.ParseGenesis(record.GetGenesis())
+	if err != nil {
+		return nil, err
+	}
+	signer, err := replica.Open(record.GetHint(), identity.DomainHint, hint)
+	if err != nil {
+		return nil, err
+	}
+	_, member := g.Member(signer.PeerID())
+	switch left := time.UnixMilli(hint.GetExpiresUnixMs()).Sub(now); {
+	case g.Repo != repo:
+		return nil, errors.New("hint about another repository")
+	case string(hint.GetGenesis()) != string(g.Hash[:]):
+		return nil, errors.New("hint about another genesis")
+	case !member:
+		return nil, errors.New("hint signed by no member")
+	case left <= 0 || left > 2*hintAge:
+		return nil, errors.New("hint has expired, or is from the future")
+	}
+	return hint, nil
+}
+
+// SelectHint picks the newest of several valid records.
+func SelectHint(repo identity.RepoID, records [][]byte, now time.Time) (int, error) {
+	best := -1
+	var top *wire.Hint
+	for i, raw := range records {
+		h, err := CheckHint(repo, raw, now)
+		if err != nil {
+			continue
+		}
+		if best < 0 || h.GetTerm() > top.GetTerm() || (h.GetTerm() == top.GetTerm() && h.GetIndex() > top.GetIndex()) {
+			best, top = i, h
+		}
+	}
+	if best < 0 {
+		return 0, errors.New("no valid record")
+	}
+	return best, nil
+}

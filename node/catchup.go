@@ -1,0 +1,263 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"peer/git"
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// step gives a message to the group, and sees to what the group then needs.
+func (g *group) step(from identity.PeerID, m *pb.Message) {
+	if g.problem != nil {
+		return
+	}
+	need, err := g.core.Step(from, m)
+	g.stepped(need, err)
+}
+
+func (g *group) stepped(need *replica.Need, err error) {
+	if lost := new(replica.LostLogError); errors.As(err, &lost) {
+		g.leave(err)
+		return
+	}
+	if err != nil {
+		g.log.Debug("message refused", "error", err)
+	}
+	g.n.touch(g)
+	if need == nil || g.needing {
+		return
+	}
+	g.needing = true
+	g.n.work.Go(func() {
+		err := g.meet(need)
+		if err != nil {
+			g.log.Warn("cannot get what the log needs; trying again", "entry", need.Index, "error", err)
+		}
+		g.n.post(func() { g.met(err) })
+	})
+}
+
+func (g *group) met(err error) {
+	g.needing = false
+	if g.problem != nil {
+		return
+	}
+	if err != nil {
+		g.core.Abandon() // raft sends again
+		return
+	}
+	g.stepped(g.core.Resume())
+}
+
+// meet brings what the log needs onto this disk, durably.
+func (g *group) meet(need *replica.Need) error {
+	ctx, cancel := context.WithTimeout(g.n.ctx, pushTimeout)
+	defer cancel()
+	if need.Table != nil {
+		if err := g.fetchTips(ctx, need); err != nil {
+			return fmt.Errorf("objects of the table at %d: %w", need.Index, err)
+		}
+		g.n.cfg.Fail(failSnapshotObjects)
+		return nil
+	}
+	if arriving := g.staging.wait(need.Signer, need.TransactionID); arriving != nil {
+		select {
+		case <-arriving:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if g.staging.Held(need.Signer, need.TransactionID, need.Payload) {
+			return nil
+		}
+	}
+	return g.fetchPayload(ctx, need)
+}
+
+// sources are the members to ask: the one that told us first, then who is connected.
+func (g *group) sources(first identity.PeerID) []identity.PeerID {
+	list := []identity.PeerID{first}
+	for _, m := range g.genesis.Members {
+		if m.Peer != first && m.Peer != g.n.self && g.n.cfg.Network.IsConnected(m.Peer) {
+			list = append(list, m.Peer)
+		}
+	}
+	return list
+}
+
+// fetchPayload gets one payload: as the files that somebody has, or as the
+// objects themselves where nobody has the files any more.
+func (g *group) fetchPayload(ctx context.Context, need *replica.Need) error {
+	var errs []error
+	for _, from := range g.sources(need.From) {
+		err := g.copyPayload(ctx, from, need)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("payload from %s: %w", from, err))
+	}
+	news, err := newOIDs(need.Updates)
+	if err != nil {
+		return err
+	}
+	for _, from := range g.sources(need.From) {
+		err := g.fetchObjects(ctx, from, news)
+		if err == nil {
+			g.staging.markPresent(need.Signer, need.TransactionID, need.Payload.GetName())
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("objects from %s: %w", from, err))
+	}
+	return errors.Join(errs...)
+}
+
+func newOIDs(updates []replica.RefChange) ([]git.OID, error) {
+	var news []git.OID
+	for _, u := range updates {
+		oid, err := git.FromBytes(u.New)
+		if err != nil {
+			return nil, err
+		}
+		if !oid.IsZero() {
+			news = append(news, oid)
+		}
+	}
+	return news, nil
+}
+
+// copyPayload copies a payload's files from another member.
+func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *replica.Need) error {
+	p := need.Payload
+	s, reply, err := g.n.request(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_GetPayload{GetPayload: &wire.GetPayload{
+		Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:], Payload: p, Signer: need.Signer, Id: need.TransactionID,
+	}}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	if reply.GetPayload().GetPackBytes() != p.GetPackSize() || reply.GetPayload().GetIdxBytes() != p.GetIdxSize() {
+		return errors.New("the sizes differ from the entry's")
+	}
+	a, err := g.staging.begin(need.Signer, need.TransactionID, g.n.cfg.PackBytesMax)
+	if err != nil {
+		return err
+	}
+	defer a.abort()
+	body := moving{s}
+	if err := copyTo(a.writePack, body, int64(p.GetPackSize())); err != nil {
+		return err
+	}
+	if err := copyTo(a.writeIdx, body, int64(p.GetIdxSize())); err != nil {
+		return err
+	}
+	return a.finish(p)
+}
+
+func copyTo(write func([]byte) error, r io.Reader, n int64) error {
+	_, err := io.CopyN(writerFunc(write), r, n)
+	return err
+}
+
+type writerFunc func([]byte) error
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	if err := f(p); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// moving is a stream that fails when nothing moves for idleTimeout.
+type moving struct{ wire.Stream }
+
+func (m moving) Read(p []byte) (int, error) {
+	if err := m.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
+		return 0, err
+	}
+	return m.Stream.Read(p)
+}
+
+func (m moving) Write(p []byte) (int, error) {
+	if err := m.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
+		return 0, err
+	}
+	return m.Stream.Write(p)
+}
+
+// fetchTips fetches all objects that a table's refs reach and this disk lacks,
+// by object ID, in one pack.
+func (g *group) fetchTips(ctx context.Context, need *replica.Need) error {
+	tips := make([]git.OID, 0, len(need.Table.GetRefs()))
+	for _, r := range need.Table.GetRefs() {
+		oid, err := git.FromBytes(r.GetOid())
+		if err != nil {
+			return err
+		}
+		tips = append(tips, oid)
+	}
+	if len(tips) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, from := range g.sources(need.From) {
+		err := g.fetchObjects(ctx, from, tips)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("from %s: %w", from, err))
+	}
+	return errors.Join(errs...)
+}
+
+// fetchObjects gets one pack with what the wants reach and the published refs
+// don't, checks it as a push is checked, and installs it.
+func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []git.OID) error {
+	if _, err := g.repo.Check(ctx, wants, nil); err == nil {
+		return nil // all here already
+	}
+	refs, _, _ := g.pub.list()
+	req := &wire.Objects{Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:]}
+	for _, oid := range unique(wants) {
+		req.Wants = append(req.Wants, oid.Bytes())
+	}
+	for _, r := range refs {
+		req.Haves = append(req.Haves, r.OID.Bytes())
+	}
+	s, _, err := g.n.request(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_Objects{Objects: req}})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	q, err := g.repo.Ingest(ctx, moving{s}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = q.Discard() }() // what stays is swept at the next start
+	if _, err := q.Check(ctx, wants, nil); err != nil {
+		return err
+	}
+	if q.Objects == 0 {
+		return nil
+	}
+	return g.repo.InstallFiles(q.Name, q.PackPath, q.IdxPath)
+}
+
+func unique(oids []git.OID) []git.OID {
+	seen := make(map[git.OID]bool, len(oids))
+	var list []git.OID
+	for _, o := range oids {
+		if !seen[o] {
+			seen[o] = true
+			list = append(list, o)
+		}
+	}
+	return list
+}

@@ -1,0 +1,84 @@
+package node
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"peer/identity"
+)
+
+// Config is what a node is made of. Zero values of the limits mean their defaults.
+type Config struct {
+	// Key is the home's key: the node's and its user's.
+	Key identity.Key
+	// ReposDir holds the repositories, as OWNER/NAME.git.
+	ReposDir string
+	Network  Network
+	Store    Store
+	Logger   *slog.Logger
+	// Closed says that the network is closed by a secret, so that all its nodes
+	// are trusted as voters.
+	Closed bool
+	// Version is told to others and to the user.
+	Version string
+
+	// Tick is the clock of raft. Shorter ticks notice a silent leader sooner and
+	// cost idle time. Default 100 ms.
+	Tick time.Duration
+	// InlineBytesMax is how large a pack and its index may be to ride in the
+	// entry: larger ones are streamed to the followers as files. Default 128 KiB.
+	InlineBytesMax int
+	// PackBytesMax bounds one push. Default 8 GiB.
+	PackBytesMax int64
+	// LogKeep is how many entries stay in the log for members that lag; one that
+	// is further behind gets the table and the objects at once. Default 1,000.
+	LogKeep uint64
+	// FreeBytesMin is how much room the disk must have for a push. Default 256 MiB.
+	FreeBytesMin int64
+	// Fail is called at each named persist point, and ends the process in tests
+	// that prove what a crash there leaves behind. Default: nothing.
+	Fail func(point string)
+}
+
+// Deadlines and limits of what others can make a node wait for or hold.
+const (
+	helloTimeout     = 10 * time.Second // a stream that opens and says nothing
+	requestTimeout   = 30 * time.Second // a whole request and its answer, unless it carries a pack
+	idleTimeout      = 2 * time.Minute  // a transfer that stopped moving
+	pushTimeout      = 6 * time.Hour    // a whole push
+	confirmTimeout   = time.Second      // a listing without a leader is served stale after this
+	leaderTimeout    = 4 * time.Second  // a push waits this long for an election
+	commitTimeout    = 15 * time.Second // after this a client is told that the outcome is unknown
+	probeTimeout     = 2 * time.Second
+	redialTimeout    = 500 * time.Millisecond
+	inboxLen         = 4096
+	turnPostsMax     = 512 // what the loop takes in before it looks at the groups
+	largePushesMax   = 4   // packs that are indexed at the same time
+	smallPushesMax   = 16
+	sessionsMax      = 512
+	raftQueueLen     = 1024 // messages to one node
+	stageQueueChunks = 64   // of wire.ChunkBytes, to one follower
+)
+
+func (c *Config) fill() error {
+	if c.Network == nil || c.Store == nil || c.Logger == nil || c.ReposDir == "" {
+		return errors.New("node: network, store, logger and repositories' directory are required")
+	}
+	setDefault(&c.Tick, 100*time.Millisecond)
+	setDefault(&c.InlineBytesMax, 128<<10)
+	setDefault(&c.PackBytesMax, 8<<30)
+	setDefault(&c.LogKeep, 1000)
+	setDefault(&c.FreeBytesMin, 256<<20)
+	if c.Fail == nil {
+		c.Fail = func(string) {}
+	}
+	return nil
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

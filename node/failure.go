@@ -1,0 +1,47 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"peer/identity"
+	"peer/wire"
+)
+
+// A FailureError is a refusal that crosses the wire: what happened, and what to
+// type next.
+type FailureError struct{ F *wire.Failure }
+
+func (e *FailureError) Error() string { return e.F.GetMessage() }
+
+// Failure is the refusal as the wire carries it.
+func (e *FailureError) Failure() *wire.Failure { return e.F }
+
+func failure(code wire.FailureCode, message, hint string) *FailureError {
+	return &FailureError{&wire.Failure{Code: code, Message: message, Hint: hint}}
+}
+
+// failureOf turns any error into a refusal. What we did not mean for the other
+// side is called internal, without its text's secrets being our concern: paths
+// on this machine are for its operator's log.
+func failureOf(err error) *wire.Failure {
+	var known interface{ Failure() *wire.Failure }
+	if errors.As(err, &known) {
+		return known.Failure()
+	}
+	return &wire.Failure{
+		Code:    wire.FailureCode_FAILURE_INTERNAL,
+		Message: "the replica failed: " + err.Error(),
+		Hint:    "nothing was changed; try again, and look at the node's log if it stays",
+	}
+}
+
+func errNotFound(repo identity.RepoID) error {
+	return failure(wire.FailureCode_FAILURE_NOT_FOUND,
+		fmt.Sprintf("repository %s is not known here", repo.Short()),
+		"check the owner and the name; 'peer repo ls' lists what this node holds")
+}
+
+func errBadRequest(format string, args ...any) error {
+	return failure(wire.FailureCode_FAILURE_BAD_REQUEST, fmt.Sprintf(format, args...), "")
+}

@@ -1,0 +1,262 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"peer/git"
+	"peer/identity"
+	"peer/wire"
+)
+
+// fanout streams an arriving pack to the followers while the leader indexes it,
+// so that replication costs no time of its own. A follower that can't keep up
+// is left behind once the others make a majority; it fetches later.
+type fanout struct {
+	u       *push
+	cancel  context.CancelFunc
+	started int
+	live    []*follower // that still take chunks
+	results chan bool   // one for each follower: whether it holds the payload
+	whole   bool        // finish was called
+	work    sync.WaitGroup
+}
+
+type follower struct {
+	peer  identity.PeerID
+	queue chan *wire.StageChunk
+	gone  chan struct{} // closed when it failed
+	// finished is set before queue is closed, if all was sent.
+	finished bool
+}
+
+// slowFollower is how long a full queue may hold a push up, if the others suffice.
+const slowFollower = 2 * time.Second
+
+func (u *push) startFanout() *fanout {
+	// Followers may go on after the push has been answered.
+	ctx, cancel := context.WithTimeout(u.n.ctx, pushTimeout)
+	f := &fanout{u: u, cancel: cancel, results: make(chan bool, len(u.g.genesis.Members))}
+	for _, m := range u.g.genesis.Members {
+		if m.Peer == u.n.self || !u.n.cfg.Network.IsConnected(m.Peer) {
+			continue
+		}
+		to := &follower{peer: m.Peer, queue: make(chan *wire.StageChunk, stageQueueChunks), gone: make(chan struct{})}
+		f.live = append(f.live, to)
+		f.work.Go(func() { f.run(ctx, to) })
+	}
+	f.started = len(f.live)
+	return f
+}
+
+func (f *fanout) run(ctx context.Context, to *follower) {
+	err := f.stream(ctx, to)
+	if err != nil {
+		f.u.g.log.Debug("follower not staged", "peer", to.peer, "error", err)
+		close(to.gone)
+	}
+	f.results <- err == nil
+}
+
+// stream sends one follower its chunks, and waits until it says that all of it
+// is on disk.
+func (f *fanout) stream(ctx context.Context, to *follower) error {
+	opening, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	s, err := f.u.n.cfg.Network.Open(opening, to.peer, protocolGroup)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
+	defer stop()
+	defer s.Close()
+	body := moving{s}
+	err = wire.WriteFrame(body, &wire.GroupRequest{Kind: &wire.GroupRequest_StagePayload{StagePayload: &wire.StagePayload{
+		Repo: f.u.g.genesis.Repo[:], Genesis: f.u.g.genesis.Hash[:], Signer: f.u.signer[:], Id: f.u.tx.GetId(),
+	}}})
+	for err == nil {
+		select {
+		case chunk, more := <-to.queue:
+			if !more && to.finished {
+				return readDone(body)
+			}
+			if !more {
+				_ = s.Reset()
+				return errors.New("left behind")
+			}
+			err = wire.WriteFrame(body, chunk)
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	_ = s.Reset()
+	return err
+}
+
+func readDone(s wire.Stream) error {
+	reply := new(wire.GroupReply)
+	if err := wire.ReadFrame(s, reply, wire.RequestBytesMax); err != nil {
+		return err
+	}
+	if failed := reply.GetFailure(); failed != nil {
+		return &FailureError{failed}
+	}
+	return nil
+}
+
+// Write implements [io.Writer] for the raw pack. It never fails: a lost
+// follower is not the pusher's problem.
+func (f *fanout) Write(data []byte) (int, error) {
+	for rest := data; len(rest) > 0; {
+		part := rest[:min(len(rest), wire.ChunkBytes)]
+		rest = rest[len(part):]
+		f.broadcast(&wire.StageChunk{Kind: &wire.StageChunk_Data{Data: append([]byte(nil), part...)}})
+	}
+	return len(data), nil
+}
+
+func (f *fanout) broadcast(chunk *wire.StageChunk) {
+	for _, to := range slices.Clone(f.live) {
+		select {
+		case to.queue <- chunk:
+			continue
+		case <-to.gone:
+			continue
+		default:
+		}
+		f.wait(to, chunk)
+	}
+}
+
+// wait gives a slow follower its time, or leaves it behind.
+func (f *fanout) wait(to *follower, chunk *wire.StageChunk) {
+	patience := idleTimeout
+	if f.living() > f.u.g.genesis.Quorum()-1 {
+		patience = slowFollower
+	}
+	select {
+	case to.queue <- chunk:
+	case <-to.gone:
+	case <-time.After(patience):
+		f.drop(to)
+	}
+}
+
+// drop leaves a follower behind.
+func (f *fanout) drop(to *follower) {
+	f.live = slices.DeleteFunc(f.live, func(other *follower) bool { return other == to })
+	close(to.queue)
+}
+
+func (f *fanout) living() (n int) {
+	for _, to := range f.live {
+		select {
+		case <-to.gone:
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+// finish sends what indexing made of the pack: the completed pack's new head
+// and tail if it was thin, the index, and the hashes.
+func (f *fanout) finish(q *git.Quarantine, p *wire.Payload) error {
+	if q.PackSize != q.RawSize {
+		if err := f.sendCompletion(q); err != nil {
+			return err
+		}
+	}
+	err := f.sendFile(q.IdxPath, 0, func(b []byte) *wire.StageChunk {
+		return &wire.StageChunk{Kind: &wire.StageChunk_Idx{Idx: b}}
+	})
+	if err != nil {
+		return err
+	}
+	f.broadcast(&wire.StageChunk{Kind: &wire.StageChunk_Finish{Finish: p}})
+	for _, to := range f.live {
+		to.finished = true
+		close(to.queue)
+	}
+	f.live, f.whole = nil, true
+	return nil
+}
+
+const packHeaderBytes = 12
+
+func (f *fanout) sendCompletion(q *git.Quarantine) error {
+	header := make([]byte, packHeaderBytes)
+	pack, err := os.Open(q.PackPath)
+	if err != nil {
+		return err
+	}
+	_, err = io.ReadFull(pack, header)
+	if err = errors.Join(err, pack.Close()); err != nil {
+		return err
+	}
+	// Git cuts the old checksum off, appends the missing bases and a new one.
+	keep := q.RawSize - int64(f.u.g.genesis.OIDBytes())
+	f.broadcast(&wire.StageChunk{Kind: &wire.StageChunk_Cut{Cut: &wire.StageCut{Header: header, Keep: uint64(keep)}}})
+	return f.sendFile(q.PackPath, keep, func(b []byte) *wire.StageChunk {
+		return &wire.StageChunk{Kind: &wire.StageChunk_Data{Data: b}}
+	})
+}
+
+func (f *fanout) sendFile(path string, from int64, chunk func([]byte) *wire.StageChunk) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := file.Seek(from, io.SeekStart); err != nil {
+		return err
+	}
+	for {
+		buf := make([]byte, wire.ChunkBytes)
+		n, err := io.ReadFull(file, buf)
+		if n > 0 {
+			f.broadcast(chunk(buf[:n]))
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("send %s: %w", path, err)
+		}
+	}
+}
+
+// awaitQuorum waits until enough followers hold the payload for the entry to
+// commit at once, or none is left to wait for. Those that lack it will fetch it.
+func (f *fanout) awaitQuorum(ctx context.Context) error {
+	need := f.u.g.genesis.Quorum() - 1
+	for ended, held := 0, 0; ended < f.started && held < need; ended++ {
+		select {
+		case ok := <-f.results:
+			if ok {
+				held++
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// release ends the fanout with its push. Followers that were sent everything
+// and are only slow to answer keep their time; the others are reset.
+func (f *fanout) release() {
+	if !f.whole {
+		f.cancel()
+	}
+	f.u.n.work.Go(func() {
+		f.work.Wait()
+		f.cancel()
+	})
+}

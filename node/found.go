@@ -1,0 +1,350 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// InitOptions say what repository to create.
+type InitOptions struct {
+	Name          string
+	Replicas      int               // 0: three
+	On            []identity.PeerID // empty: placement chooses
+	ObjectFormat  string            // empty: sha1
+	DefaultBranch string            // empty: main
+}
+
+const defaultReplicas = 3
+
+// seatAge is how long a seat waits for the genesis that claims it.
+const seatAge = time.Hour
+
+// Init creates a repository owned by this home's key: it finds nodes for it,
+// takes a seat on each, and founds the group once all seats are taken. Nothing
+// stays behind when it fails but seats, which are forgotten after an hour.
+func (n *Node) Init(ctx context.Context, o InitOptions) (Info, error) {
+	if err := n.checkInit(&o); err != nil {
+		return Info{}, err
+	}
+	repo := identity.NewRepoID(n.cfg.Key.Public(), o.Name)
+	if existing, err := n.locate(ctx, repo); err == nil {
+		return Info{}, failure(wire.FailureCode_FAILURE_BAD_REQUEST,
+			fmt.Sprintf("you have a repository %s already", existing.Name),
+			"choose another name, or use it: git clone "+addressOf(existing).URL())
+	}
+	peers, err := n.place(ctx, repo, o)
+	if err != nil {
+		return Info{}, err
+	}
+	members, err := n.takeSeats(ctx, repo, peers)
+	if err != nil {
+		return Info{}, err
+	}
+	public := n.cfg.Key.Public()
+	genesis, err := replica.NewGenesis(n.cfg.Key, &wire.Genesis{
+		Owner: public[:], Name: o.Name, ObjectFormat: o.ObjectFormat,
+		DefaultBranch: "refs/heads/" + o.DefaultBranch, Members: members,
+		Policy: &wire.Policy{Version: 1}, CreatedUnixMs: time.Now().UnixMilli(),
+	})
+	if err != nil {
+		return Info{}, err
+	}
+	if err := n.create(ctx, genesis); err != nil {
+		return Info{}, err
+	}
+	return n.awaitFounded(ctx, genesis)
+}
+
+func (n *Node) checkInit(o *InitOptions) error {
+	if err := identity.CheckName(o.Name); err != nil {
+		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, err.Error(), "for example: peer init demo")
+	}
+	if len(o.On) > 0 && o.Replicas == 0 {
+		o.Replicas = len(o.On)
+	}
+	setDefault(&o.Replicas, defaultReplicas)
+	setDefault(&o.ObjectFormat, replica.SHA1)
+	setDefault(&o.DefaultBranch, "main")
+	if o.Replicas < 1 || o.Replicas > replica.MembersMax || o.Replicas%2 == 0 {
+		return failure(wire.FailureCode_FAILURE_BAD_REQUEST,
+			fmt.Sprintf("%d replicas: an even number survives no more failures than one less", o.Replicas), "use --replicas 1, 3, 5 or 7")
+	}
+	if len(o.On) > 0 && len(o.On) != o.Replicas {
+		return failure(wire.FailureCode_FAILURE_BAD_REQUEST,
+			fmt.Sprintf("--on names %d nodes for %d replicas", len(o.On), o.Replicas), "name as many nodes as replicas")
+	}
+	if o.ObjectFormat != replica.SHA1 && o.ObjectFormat != replica.SHA256 {
+		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, fmt.Sprintf("unknown object format %.40q", o.ObjectFormat), "use sha1 or sha256")
+	}
+	if err := n.rules.CheckRefName("refs/heads/" + o.DefaultBranch); err != nil {
+		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, err.Error(), "for example: --default-branch main")
+	}
+	return nil
+}
+
+// place chooses the nodes: those named, or those alive, willing and with room,
+// ranked by a hash of the repository and the node, so that repositories spread
+// evenly and two inits agree.
+func (n *Node) place(ctx context.Context, repo identity.RepoID, o InitOptions) ([]identity.PeerID, error) {
+	if len(o.On) > 0 {
+		return o.On, nil
+	}
+	if o.Replicas == 1 {
+		return []identity.PeerID{n.self}, nil
+	}
+	if !n.cfg.Closed {
+		return nil, failure(wire.FailureCode_FAILURE_NOT_ALLOWED,
+			"this network is open, so its nodes are strangers and may not decide about your repository",
+			"name the nodes that you trust: peer init NAME --on NODE,NODE,NODE; or use --replicas 1")
+	}
+	candidates := n.probe(ctx)
+	if len(candidates) < o.Replicas {
+		return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM,
+			fmt.Sprintf("%d of the %d nodes that %d replicas need can take a repository now", len(candidates), o.Replicas, o.Replicas),
+			"start more nodes, or use --replicas 1 (one disk, no failover)")
+	}
+	slices.SortFunc(candidates, func(a, b identity.PeerID) int {
+		return bytes.Compare(rank(repo, b), rank(repo, a))
+	})
+	return candidates[:o.Replicas], nil
+}
+
+// rank is rendezvous hashing (Thaler and Ravishankar, 1996).
+func rank(repo identity.RepoID, peer identity.PeerID) []byte {
+	h := sha256.New()
+	h.Write(repo[:])
+	h.Write([]byte(peer))
+	return h.Sum(nil)
+}
+
+// probe asks all connected nodes whether they can take a repository.
+func (n *Node) probe(ctx context.Context) []identity.PeerID {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var willing []identity.PeerID
+	if n.probed().GetWilling() {
+		willing = append(willing, n.self)
+	}
+	for _, p := range n.cfg.Network.Connected() {
+		wg.Go(func() {
+			r, err := n.tell(ctx, p, &wire.GroupRequest{Kind: &wire.GroupRequest_Probe{Probe: &wire.Probe{}}})
+			if err == nil && r.GetProbe().GetWilling() && r.GetProbe().GetVersion() == protocolVersion {
+				mu.Lock()
+				defer mu.Unlock()
+				willing = append(willing, p)
+			}
+		})
+	}
+	wg.Wait()
+	return willing
+}
+
+// protocolVersion is what this node speaks with others.
+const protocolVersion = 1
+
+func (n *Node) probed() *wire.ProbeReply {
+	free := freeBytes(n.cfg.ReposDir)
+	return &wire.ProbeReply{Willing: free >= n.cfg.FreeBytesMin, FreeBytes: uint64(max(free, 0)), Version: protocolVersion}
+}
+
+// takeSeats has every chosen node draw its nonce.
+func (n *Node) takeSeats(ctx context.Context, repo identity.RepoID, peers []identity.PeerID) ([]*wire.Member, error) {
+	members := make([]*wire.Member, len(peers))
+	errs := make([]error, len(peers))
+	var wg sync.WaitGroup
+	for i, p := range peers {
+		wg.Go(func() {
+			nonce, err := n.takeSeat(ctx, repo, p)
+			if err != nil {
+				errs[i] = fmt.Errorf("node %s: %w", p, err)
+			}
+			members[i] = &wire.Member{RaftId: uint64(i + 1), Peer: []byte(p), Nonce: nonce}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM, "not every chosen node takes the repository: "+err.Error(),
+			"nothing was created; see which nodes answer: peer status")
+	}
+	return members, nil
+}
+
+func (n *Node) takeSeat(ctx context.Context, repo identity.RepoID, peer identity.PeerID) ([]byte, error) {
+	if peer == n.self {
+		return n.prepare(repo)
+	}
+	r, err := n.tell(ctx, peer, &wire.GroupRequest{Kind: &wire.GroupRequest_Prepare{Prepare: &wire.Prepare{Repo: repo[:]}}})
+	return r.GetPrepare().GetNonce(), err
+}
+
+// prepare takes a seat on this node: the nonce is on disk before anyone hears of it.
+func (n *Node) prepare(repo identity.RepoID) ([]byte, error) {
+	if n.group(repo) != nil {
+		return nil, failure(wire.FailureCode_FAILURE_BAD_REQUEST, "the repository exists already on this node", "")
+	}
+	if !n.probed().GetWilling() {
+		return nil, failure(wire.FailureCode_FAILURE_DISK, "the node's disk has too little room", "")
+	}
+	nonce := make([]byte, replica.NonceBytes)
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, err
+	}
+	if err := n.cfg.Store.PutSeat(repo, nonce, time.Now()); err != nil {
+		return nil, err
+	}
+	n.cfg.Fail(failSeat)
+	return nonce, nil
+}
+
+func (n *Node) servePrepare(from identity.PeerID, s wire.Stream, req *wire.Prepare) error {
+	repo, err := identity.RepoIDFromBytes(req.GetRepo())
+	if err != nil {
+		return errBadRequest("%v", err)
+	}
+	nonce, err := n.prepare(repo)
+	if err != nil {
+		return err
+	}
+	n.log.Info("seat taken", "repo", repo.Short(), "for", from)
+	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Prepare{Prepare: &wire.PrepareReply{Nonce: nonce}}})
+}
+
+// create brings the genesis to all members. A majority suffices: the others
+// hold a seat, and fetch the genesis when they hear of the group.
+func (n *Node) create(ctx context.Context, g *replica.Genesis) error {
+	errs := make([]error, len(g.Members))
+	var wg sync.WaitGroup
+	for i, m := range g.Members {
+		wg.Go(func() {
+			if m.Peer == n.self {
+				errs[i] = n.takePart(ctx, g)
+				return
+			}
+			_, errs[i] = n.tell(ctx, m.Peer, &wire.GroupRequest{Kind: &wire.GroupRequest_Create{Create: &wire.Create{Genesis: g.Signed}}})
+		})
+	}
+	wg.Wait()
+	failed := 0
+	for _, err := range errs {
+		if err != nil {
+			failed++
+		}
+	}
+	if len(g.Members)-failed < g.Quorum() {
+		return failure(wire.FailureCode_FAILURE_NO_QUORUM,
+			fmt.Sprintf("only %d of %d replicas could be created: %v", len(g.Members)-failed, len(g.Members), errors.Join(errs...)),
+			"try again with another name")
+	}
+	return nil
+}
+
+func (n *Node) serveCreate(s wire.Stream, req *wire.Create) error {
+	g, err := replica.ParseGenesis(req.GetGenesis())
+	if err != nil {
+		return errBadRequest("%v", err)
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
+	defer cancel()
+	if err := n.takePart(ctx, g); err != nil {
+		return err
+	}
+	return done(s)
+}
+
+// takePart founds this node's replica. Only the disk that drew the nonce may: a
+// node whose disk was replaced must not vote under its old seat.
+func (n *Node) takePart(ctx context.Context, g *replica.Genesis) error {
+	n.founding.Lock()
+	defer n.founding.Unlock()
+	seat, ok := g.Member(n.self)
+	if !ok {
+		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "the genesis gives this node no seat", "")
+	}
+	if have := n.group(g.Repo); have != nil {
+		if have.genesis.Hash == g.Hash {
+			return nil // a repeated request
+		}
+		return failure(wire.FailureCode_FAILURE_GENESIS, fmt.Sprintf(
+			"repository %s has two geneses, %s here and %s", g.Name, have.genesis.Hash, g.Hash),
+			"its owner signed both; ask the owner which one counts")
+	}
+	nonce, ok, err := n.cfg.Store.Seat(g.Repo)
+	if err != nil {
+		return err
+	}
+	if !ok || !bytes.Equal(nonce, seat.Nonce) {
+		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "this disk did not take the seat that the genesis names", "")
+	}
+	if err := n.cfg.Store.Save([]replica.Save{g.Found(n.rules)}); err != nil {
+		n.fail(err)
+		return err
+	}
+	n.cfg.Fail(failFounded)
+	group, err := n.openGroup(ctx, g.Repo)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.groups[g.Repo] = group
+	n.mu.Unlock()
+	n.log.Info("repository founded", "repo", g.Name, "id", g.Repo.Short())
+	group.protectMembers()
+	n.post(func() { group.campaignSoon(foundingGrace) })
+	select {
+	case n.founded <- struct{}{}:
+	default: // it is awake
+	}
+	return nil
+}
+
+// missedGroup looks into a message for a group that this node does not have. If
+// it holds a seat there, the founding was interrupted: fetch the genesis.
+func (n *Node) missedGroup(from identity.PeerID, repo identity.RepoID) {
+	if _, ok, err := n.cfg.Store.Seat(repo); err != nil || !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
+	defer cancel()
+	r, err := n.tell(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_Where{Where: &wire.Where{Repo: repo[:]}}})
+	if err != nil {
+		return
+	}
+	g, err := replica.ParseGenesis(r.GetWhere().GetGenesis())
+	if err == nil && g.Repo == repo {
+		err = n.takePart(ctx, g)
+	}
+	if err != nil {
+		n.log.Warn("cannot take part in a group", "repo", repo.Short(), "error", err)
+	}
+}
+
+// awaitFounded waits until the new group has a leader, so that the next command works.
+func (n *Node) awaitFounded(ctx context.Context, g *replica.Genesis) (Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	for {
+		info, err := n.Show(ctx, g.Repo)
+		if err == nil && info.Leader != "" {
+			return info, nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return Info{}, failure(wire.FailureCode_FAILURE_NO_QUORUM, "the repository was created, but its group has no leader yet",
+				"look again in a moment: peer repo show "+g.Name)
+		}
+	}
+}

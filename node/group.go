@@ -1,0 +1,316 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"peer/git"
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// group is one repository's group as this node takes part in it: the pure
+// member, the repository on disk, and who waits for what.
+type group struct {
+	n       *Node
+	genesis *replica.Genesis
+	log     *slog.Logger
+	repo    *git.Repo
+	staging *staging
+	pub     *publisher
+
+	// All below belongs to the loop's goroutine.
+	core *replica.Group
+	// problem is why this replica no longer takes part. It neither votes nor
+	// acknowledges; it goes on serving what it has, marked stale.
+	problem error
+	// publishedSaved is up to where a restart need not publish again.
+	publishedSaved uint64
+	waiting        map[txKey][]chan<- *wire.Outcome
+	reads          map[uint64]chan<- uint64
+	readSeq        uint64
+	leader         leadership
+	needing        bool
+}
+
+type txKey struct {
+	signer identity.PublicKey
+	id     [replica.TransactionIDBytes]byte
+}
+
+func publishedKey(repo identity.RepoID) string { return "published/" + repo.String() }
+
+func repoDir(base string, g *replica.Genesis) string {
+	return filepath.Join(base, g.Owner.PeerID().String(), g.Name+".git")
+}
+
+// openGroup brings a group back from disk: the table from the store, then the
+// objects and refs that a crash left behind it.
+func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, error) {
+	table, err := replica.LoadTable(func(f func(string, []byte) error) error { return n.cfg.Store.Table(repo, f) }, n.rules)
+	if err != nil {
+		return nil, err
+	}
+	genesis := table.Genesis()
+	if genesis.Repo != repo {
+		return nil, fmt.Errorf("its genesis is of repository %s", genesis.Repo.Short())
+	}
+	g := &group{
+		n: n, genesis: genesis, log: n.log.With("repo", genesis.Name, "id", repo.Short()),
+		waiting: map[txKey][]chan<- *wire.Outcome{}, reads: map[uint64]chan<- uint64{},
+		leader: leadership{changed: make(chan struct{})},
+	}
+	format, err := git.ParseFormat(genesis.ObjectFormat)
+	if err != nil {
+		return nil, err
+	}
+	if g.repo, err = git.Create(ctx, repoDir(n.cfg.ReposDir, genesis), format, genesis.DefaultBranch); err != nil {
+		return nil, err
+	}
+	if g.staging, err = openStaging(g.repo.Dir(), n.cfg.Fail); err != nil {
+		return nil, err
+	}
+	log, err := n.cfg.Store.Log(repo)
+	if err != nil {
+		return nil, err
+	}
+	g.core, err = replica.New(replica.Config{
+		Self: n.self, Log: log, Table: table, Rules: n.rules, Payloads: g.staging,
+		Logger: raftLogger{g.log},
+	})
+	if err != nil {
+		return nil, err
+	}
+	log.SetSnapshotFunc(g.snapshot)
+	if err := g.checkSeat(); err != nil {
+		g.problem = err
+	}
+	if err := g.loadPublished(); err != nil {
+		return nil, err
+	}
+	if err := g.replay(ctx, log, table); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// checkSeat compares the nonce in the store with the one the group knows this
+// member by. A wiped disk has none; only the right one may vote.
+func (g *group) checkSeat() error {
+	nonce, ok, err := g.n.cfg.Store.Seat(g.genesis.Repo)
+	if err != nil {
+		return err
+	}
+	seat, _ := g.genesis.Member(g.n.self)
+	if !ok || string(nonce) != string(seat.Nonce) {
+		return errors.New("this disk is not the one that took the seat in the group")
+	}
+	return nil
+}
+
+func (g *group) loadPublished() error {
+	raw, ok, err := g.n.cfg.Store.Get(publishedKey(g.genesis.Repo))
+	if err != nil {
+		return err
+	}
+	if ok && len(raw) == 8 {
+		g.publishedSaved = binary.BigEndian.Uint64(raw)
+	}
+	return nil
+}
+
+// replay publishes what was applied and perhaps not published before a crash,
+// forces git's refs to the table, and only then sweeps the staging area.
+func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Table) error {
+	g.pub = newPublisher(g, table)
+	first, err := log.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := log.LastIndex()
+	if err != nil {
+		return err
+	}
+	named := map[string]bool{}
+	from := max(first, g.publishedSaved+1)
+	for from <= last {
+		entries, err := log.Entries(from, last+1, 8<<20)
+		if err != nil {
+			return fmt.Errorf("replay from entry %d: %w", from, err)
+		}
+		for _, e := range entries {
+			if err := g.replayEntry(ctx, e, table, named); err != nil {
+				return fmt.Errorf("replay entry %d: %w", e.GetIndex(), err)
+			}
+		}
+		from += uint64(len(entries))
+	}
+	if err := g.pub.force(table.Index()); err != nil {
+		return err
+	}
+	return g.staging.sweep(named)
+}
+
+// replayEntry installs an applied entry's payload again, or notes that a later
+// entry still names it.
+func (g *group) replayEntry(ctx context.Context, e *pb.Entry, table *replica.Table, named map[string]bool) error {
+	entry := new(wire.Entry)
+	if err := proto.Unmarshal(e.GetData(), entry); err != nil {
+		return err
+	}
+	if entry.GetPayload() == nil {
+		return nil
+	}
+	tx := new(wire.Transaction)
+	if err := proto.Unmarshal(entry.GetTransaction().GetBody(), tx); err != nil {
+		return err
+	}
+	if e.GetIndex() > table.Index() {
+		named[stageName(tx.GetSigner(), tx.GetId())] = true
+		return nil
+	}
+	signer, err := identity.ParsePublicKey(tx.GetSigner())
+	if err != nil {
+		return err
+	}
+	// A refused transaction's objects are never published.
+	o := table.Outcome(signer, tx.GetId())
+	if o == nil || o.GetIndex() != e.GetIndex() || o.GetResult().GetCode() != wire.Code_CODE_OK || !anyOK(o) {
+		return nil
+	}
+	var news []git.OID
+	for i, op := range tx.GetOperations() {
+		if u := op.GetRefUpdate(); u != nil && len(u.GetNew()) > 0 && o.GetResults()[i].GetCode() == wire.Code_CODE_OK {
+			oid, err := git.FromBytes(u.GetNew())
+			if err != nil {
+				return err
+			}
+			news = append(news, oid)
+		}
+	}
+	err = g.pub.install(ctx, tx.GetSigner(), tx.GetId(), entry.GetPayload(), news)
+	if errors.Is(err, errObjectsMissing) {
+		g.problem = err
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return g.staging.drop(tx.GetSigner(), tx.GetId())
+}
+
+func anyOK(o *wire.Outcome) bool {
+	for _, r := range o.GetResults() {
+		if r.GetCode() == wire.Code_CODE_OK {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *group) snapshot() (*pb.Snapshot, error) {
+	s, err := g.core.Snapshot()
+	if err != nil {
+		g.log.Warn("no snapshot", "error", err)
+		return nil, raft.ErrSnapshotTemporarilyUnavailable
+	}
+	return s, nil
+}
+
+// leave takes this replica out of its group: it met something that it must not guess about.
+func (g *group) leave(err error) {
+	if g.problem == nil {
+		g.problem = err
+		g.log.Error("this replica leaves its group", "error", err)
+	}
+}
+
+// carryOut acts on a turn that is durable.
+func (g *group) carryOut(t *replica.Turn) {
+	if t.LeaderChanged {
+		g.leaderChanged(t.Leader)
+	}
+	if t.Installed != nil || len(t.Applied) > 0 {
+		g.pub.push(publication{installed: t.Installed, applied: t.Applied})
+	}
+	for _, a := range t.Applied {
+		g.answer(a)
+	}
+	for _, r := range t.Reads {
+		g.answerRead(r)
+	}
+	g.n.applied(g, t.Applied)
+}
+
+// answer tells those who wait for a transaction what became of it.
+func (g *group) answer(a replica.Applied) {
+	if a.Outcome == nil || len(a.ID) != replica.TransactionIDBytes {
+		return
+	}
+	key := txKey{a.Signer, [replica.TransactionIDBytes]byte(a.ID)}
+	for _, ch := range g.waiting[key] {
+		ch <- a.Outcome // buffered for one
+	}
+	delete(g.waiting, key)
+}
+
+func (g *group) answerRead(r replica.Read) {
+	if len(r.Context) != 8 {
+		return
+	}
+	seq := binary.BigEndian.Uint64(r.Context)
+	if ch, ok := g.reads[seq]; ok {
+		ch <- r.Index // buffered for one
+		delete(g.reads, seq)
+	}
+}
+
+// readIndex asks the leader for an index that is no older than anything
+// acknowledged before now.
+func (g *group) readIndex(ctx context.Context) (uint64, error) {
+	for {
+		ch := make(chan uint64, 1)
+		seq, err := ask(ctx, g.n, func() uint64 {
+			g.readSeq++
+			if g.problem == nil {
+				g.reads[g.readSeq] = ch
+				g.core.ReadIndex(binary.BigEndian.AppendUint64(nil, g.readSeq))
+				g.n.touch(g)
+			}
+			return g.readSeq
+		})
+		if err != nil {
+			return 0, err
+		}
+		select {
+		case index := <-ch:
+			return index, nil
+		case <-ctx.Done():
+		case <-time.After(g.n.cfg.Tick * 2): // it may have got lost with a leader
+		}
+		g.n.post(func() { delete(g.reads, seq) })
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// state asks the loop what this replica knows.
+func (g *group) state(ctx context.Context) (replica.State, error, error) {
+	type both struct {
+		s replica.State
+		p error
+	}
+	b, err := ask(ctx, g.n, func() both { return both{g.core.State(), g.problem} })
+	return b.s, b.p, err
+}

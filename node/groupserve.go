@@ -1,0 +1,252 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"peer/git"
+	"peer/identity"
+	"peer/wire"
+)
+
+// request opens a stream of the group protocol, asks, and reads the answer. On
+// success the stream is positioned behind the answer; the caller closes it.
+func (n *Node) request(ctx context.Context, to identity.PeerID, req *wire.GroupRequest) (wire.Stream, *wire.GroupReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	s, err := n.cfg.Network.Open(ctx, to, protocolGroup)
+	if err != nil {
+		return nil, nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	reply := new(wire.GroupReply)
+	err = errors.Join(s.SetDeadline(deadline), wire.WriteFrame(s, req))
+	if err == nil {
+		err = wire.ReadFrame(s, reply, wire.RequestBytesMax)
+	}
+	if f := reply.GetFailure(); err == nil && f != nil {
+		err = &FailureError{f}
+	}
+	if err != nil {
+		_ = s.Reset()
+		return nil, nil, err
+	}
+	return s, reply, nil
+}
+
+// tell is request for those who need no bytes behind the answer.
+func (n *Node) tell(ctx context.Context, to identity.PeerID, req *wire.GroupRequest) (*wire.GroupReply, error) {
+	s, reply, err := n.request(ctx, to, req)
+	if err != nil {
+		return nil, err
+	}
+	return reply, s.Close()
+}
+
+// serveGroup answers one request of another node.
+func (n *Node) serveGroup(from identity.PeerID, s wire.Stream) {
+	req := new(wire.GroupRequest)
+	err := s.SetDeadline(time.Now().Add(helloTimeout))
+	if err == nil {
+		err = wire.ReadFrame(s, req, wire.RequestBytesMax)
+	}
+	if err == nil {
+		err = s.SetDeadline(time.Now().Add(requestTimeout))
+	}
+	if err != nil {
+		_ = s.Reset()
+		return
+	}
+	if err := n.answerGroup(from, s, req); err != nil {
+		n.log.Debug("group request failed", "from", from, "error", err)
+		_ = wire.WriteFrame(s, &wire.GroupReply{Kind: &wire.GroupReply_Failure{Failure: failureOf(err)}})
+		_ = s.Reset()
+		return
+	}
+	_ = s.Close()
+}
+
+// answerGroup writes the reply itself; an error means that none was written, or
+// that what followed it is not whole.
+func (n *Node) answerGroup(from identity.PeerID, s wire.Stream, req *wire.GroupRequest) error {
+	switch kind := req.GetKind().(type) {
+	case *wire.GroupRequest_Probe:
+		return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Probe{Probe: n.probed()}})
+	case *wire.GroupRequest_Prepare:
+		return n.servePrepare(from, s, kind.Prepare)
+	case *wire.GroupRequest_Create:
+		return n.serveCreate(s, kind.Create)
+	case *wire.GroupRequest_Where:
+		return n.serveWhere(s, kind.Where)
+	case *wire.GroupRequest_Objects:
+		return n.serveObjects(from, s, kind.Objects)
+	case *wire.GroupRequest_GetPayload:
+		return n.servePayload(from, s, kind.GetPayload)
+	case *wire.GroupRequest_StagePayload:
+		return n.serveStage(from, s, kind.StagePayload)
+	}
+	return errBadRequest("unknown request: this node may be older than yours")
+}
+
+func reply(s wire.Stream, r *wire.GroupReply) error { return wire.WriteFrame(s, r) }
+
+func done(s wire.Stream) error {
+	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Done{Done: &wire.Done{}}})
+}
+
+// memberGroup finds the group that a fellow member speaks of.
+func (n *Node) memberGroup(from identity.PeerID, repo, genesis []byte) (*group, error) {
+	id, err := identity.RepoIDFromBytes(repo)
+	if err != nil {
+		return nil, errBadRequest("%v", err)
+	}
+	g := n.group(id)
+	if g == nil {
+		return nil, errNotFound(id)
+	}
+	if _, ok := g.genesis.Member(from); !ok || string(genesis) != string(g.genesis.Hash[:]) {
+		return nil, failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "only members of the group may ask for this", "")
+	}
+	return g, nil
+}
+
+func (n *Node) serveObjects(from identity.PeerID, s wire.Stream, req *wire.Objects) error {
+	g, err := n.memberGroup(from, req.GetRepo(), req.GetGenesis())
+	if err != nil {
+		return err
+	}
+	wants, err := oids(req.GetWants())
+	if err != nil {
+		return errBadRequest("%v", err)
+	}
+	haves, err := oids(req.GetHaves())
+	if err != nil {
+		return errBadRequest("%v", err)
+	}
+	leave, err := admit(n.ctx, n.largePushes)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := done(s); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, pushTimeout)
+	defer cancel()
+	return g.repo.PackObjects(ctx, wants, haves, moving{s})
+}
+
+func oids(raw [][]byte) ([]git.OID, error) {
+	list := make([]git.OID, 0, len(raw))
+	for _, b := range raw {
+		oid, err := git.FromBytes(b)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, oid)
+	}
+	return list, nil
+}
+
+// servePayload sends a payload's files, staged or already published.
+func (n *Node) servePayload(from identity.PeerID, s wire.Stream, req *wire.GetPayload) error {
+	g, err := n.memberGroup(from, req.GetRepo(), req.GetGenesis())
+	if err != nil {
+		return err
+	}
+	p := req.GetPayload()
+	packPath, idxPath := g.staging.files(req.GetSigner(), req.GetId())
+	if have := g.staging.find(req.GetSigner(), req.GetId()); have == nil || !samePayload(have, p) {
+		if !g.repo.HasPack(p.GetName()) {
+			return failure(wire.FailureCode_FAILURE_NOT_FOUND, fmt.Sprintf("payload %.64q is not here as files", p.GetName()), "")
+		}
+		packPath, idxPath = g.repo.PackPath(p.GetName()), g.repo.IdxPath(p.GetName())
+	}
+	pack, err := os.Open(packPath)
+	if err != nil {
+		return err
+	}
+	defer pack.Close()
+	idx, err := os.Open(idxPath)
+	if err != nil {
+		return err
+	}
+	defer idx.Close()
+	if err := reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Payload{Payload: &wire.PayloadReply{PackBytes: p.GetPackSize(), IdxBytes: p.GetIdxSize()}}}); err != nil {
+		return err
+	}
+	body := moving{s}
+	if _, err := io.CopyN(body, pack, int64(p.GetPackSize())); err != nil {
+		return err
+	}
+	_, err = io.CopyN(body, idx, int64(p.GetIdxSize()))
+	return err
+}
+
+// serveStage takes a payload while it arrives at the leader.
+func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePayload) error {
+	g, err := n.memberGroup(from, req.GetRepo(), req.GetGenesis())
+	if err != nil {
+		return err
+	}
+	if err := n.roomFor(g); err != nil {
+		return err
+	}
+	a, err := g.staging.begin(req.GetSigner(), req.GetId(), n.cfg.PackBytesMax)
+	if err != nil {
+		return err
+	}
+	defer a.abort()
+	body := moving{s}
+	for {
+		chunk := new(wire.StageChunk)
+		if err := wire.ReadFrame(body, chunk, wire.ChunkBytesMax); err != nil {
+			return err
+		}
+		if p := chunk.GetFinish(); p != nil {
+			if err := a.finish(p); err != nil {
+				return err
+			}
+			return done(s)
+		}
+		if err := a.take(chunk); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *arrival) take(chunk *wire.StageChunk) error {
+	switch kind := chunk.GetKind().(type) {
+	case *wire.StageChunk_Data:
+		return a.writePack(kind.Data)
+	case *wire.StageChunk_Cut:
+		return a.apply(kind.Cut)
+	case *wire.StageChunk_Idx:
+		return a.writeIdx(kind.Idx)
+	}
+	return errBadRequest("unknown chunk")
+}
+
+func (n *Node) serveWhere(s wire.Stream, req *wire.Where) error {
+	id, err := identity.RepoIDFromBytes(req.GetRepo())
+	if err != nil {
+		return errBadRequest("%v", err)
+	}
+	g := n.group(id)
+	if g == nil {
+		return errNotFound(id)
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
+	defer cancel()
+	state, _, err := g.state(ctx)
+	if err != nil {
+		return err
+	}
+	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Where{Where: &wire.WhereReply{
+		Genesis: g.genesis.Signed, Leader: []byte(state.Leader), Term: state.Term, Index: state.Applied,
+	}}})
+}

@@ -1,0 +1,138 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"peer/replica"
+)
+
+// loop is the one goroutine that steps all groups and owns the sync. Everything
+// else reports to it by posting; it never waits for git or the network.
+type loop struct {
+	inbox chan func()
+	// dirty holds the groups that may have something to do. Only the loop's
+	// goroutine touches it.
+	dirty map[*group]bool
+	ticks uint64
+}
+
+func (l *loop) init() {
+	l.inbox = make(chan func(), inboxLen)
+	l.dirty = map[*group]bool{}
+}
+
+// post has f run on the loop's goroutine. It blocks while the inbox is full, so
+// the loop itself must never post.
+func (n *Node) post(f func()) {
+	select {
+	case n.loop.inbox <- f:
+	case <-n.ctx.Done():
+	}
+}
+
+// ask runs f on the loop's goroutine and waits for its answer.
+func ask[T any](ctx context.Context, n *Node, f func() T) (T, error) {
+	answer := make(chan T, 1)
+	n.post(func() { answer <- f() })
+	select {
+	case v := <-answer:
+		return v, nil
+	case <-ctx.Done():
+		var zero T
+		return zero, context.Cause(ctx)
+	case <-n.ctx.Done():
+		var zero T
+		return zero, context.Cause(n.ctx)
+	}
+}
+
+func (n *Node) run() {
+	ticker := time.NewTicker(n.cfg.Tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-ticker.C:
+			n.tick()
+		case f := <-n.loop.inbox:
+			f()
+		}
+		n.drain()
+		for len(n.loop.dirty) > 0 && n.ctx.Err() == nil {
+			if err := n.turn(); err != nil {
+				n.fail(err)
+				return
+			}
+		}
+	}
+}
+
+// drain takes in what is waiting, so that one sync serves many.
+func (n *Node) drain() {
+	for range turnPostsMax {
+		select {
+		case f := <-n.loop.inbox:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+func (n *Node) tick() {
+	n.loop.ticks++
+	for _, g := range n.allGroups() {
+		g.tick(n.loop.ticks)
+	}
+}
+
+// touch says that a group may have something to do.
+func (n *Node) touch(g *group) { n.loop.dirty[g] = true }
+
+// turn carries out what the groups ask: send what may go early, make all of it
+// durable in one write, then send, answer and publish.
+func (n *Node) turn() error {
+	type work struct {
+		g *group
+		t *replica.Turn
+	}
+	var todo []work
+	var saves []replica.Save
+	for g := range n.loop.dirty {
+		delete(n.loop.dirty, g)
+		if g.problem != nil {
+			continue
+		}
+		t, err := g.core.Turn()
+		if err != nil {
+			g.leave(err)
+			continue
+		}
+		if t == nil {
+			continue
+		}
+		g.core.Compact(t, g.publishedSaved, n.cfg.LogKeep)
+		g.send(t.Early)
+		todo = append(todo, work{g, t})
+		if !t.Save.Empty() {
+			saves = append(saves, t.Save)
+		}
+	}
+	if len(saves) > 0 {
+		n.cfg.Fail(failSaveBefore)
+		if err := n.cfg.Store.Save(saves); err != nil {
+			return fmt.Errorf("the node's database failed, and nothing more is acknowledged: %w", err)
+		}
+		n.cfg.Fail(failSaveAfter)
+	}
+	for _, w := range todo {
+		w.g.send(w.t.Messages)
+		w.g.carryOut(w.t)
+		w.g.core.Done(w.t)
+		n.touch(w.g) // there may be more
+	}
+	return nil
+}

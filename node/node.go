@@ -1,0 +1,142 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"peer/git"
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// ErrClosed is why the work of a closed node ends.
+var ErrClosed = errors.New("node is closed")
+
+// Node is a running peer: the groups it has seats in, the loop that steps them,
+// and the protocols it serves.
+type Node struct {
+	cfg   Config
+	self  identity.PeerID
+	log   *slog.Logger
+	rules replica.Rules
+
+	ctx    context.Context // ends, with its cause, when the node stops
+	cancel context.CancelCauseFunc
+	work   sync.WaitGroup // every goroutine of the node
+
+	loop    loop
+	raftOut senders
+	events  hub
+	// admitted bounds what strangers can keep busy.
+	sessions, smallPushes, largePushes chan struct{}
+
+	// founded wakes the announcer.
+	founded chan struct{}
+	// founding keeps two requests from founding the same group at once.
+	founding sync.Mutex
+
+	mu     sync.RWMutex
+	groups map[identity.RepoID]*group
+}
+
+// Open starts a node: it brings every group back to where its disk says it
+// was, and serves. It does not own the network and the store; close them after it.
+func Open(ctx context.Context, cfg Config) (*Node, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: cfg, self: cfg.Network.Self(), log: cfg.Logger,
+		rules:       replica.Rules{CheckRefName: git.CheckRefName},
+		sessions:    make(chan struct{}, sessionsMax),
+		smallPushes: make(chan struct{}, smallPushesMax),
+		largePushes: make(chan struct{}, largePushesMax),
+		founded:     make(chan struct{}, 1),
+		groups:      map[identity.RepoID]*group{},
+	}
+	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	n.loop.init()
+	n.raftOut.init(n)
+	repos, err := cfg.Store.Repos()
+	if err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
+	}
+	for _, repo := range repos {
+		g, err := n.openGroup(ctx, repo)
+		if err != nil {
+			return nil, fmt.Errorf("open repository %s: %w", repo.Short(), err)
+		}
+		n.groups[repo] = g
+	}
+	n.start()
+	return n, nil
+}
+
+func (n *Node) start() {
+	n.work.Go(n.run)
+	net := n.cfg.Network
+	net.Handle(protocolRaft, n.serveRaft)
+	net.Handle(protocolGroup, n.serveGroup)
+	net.Handle(protocolSession, func(from identity.PeerID, s wire.Stream) { n.serveSession(from, s) })
+	net.OnPeer(n.peerChanged)
+	n.work.Go(n.announceLoop)
+	n.work.Go(n.maintainLoop)
+	for _, g := range n.allGroups() {
+		g.protectMembers()
+	}
+}
+
+// Self is the node's peer ID.
+func (n *Node) Self() identity.PeerID { return n.self }
+
+// Done is closed when the node stopped, by Close or because its disk failed.
+func (n *Node) Done() <-chan struct{} { return n.ctx.Done() }
+
+// Err says why the node stopped.
+func (n *Node) Err() error { return context.Cause(n.ctx) }
+
+// Close stops the node and waits for all it started.
+func (n *Node) Close() error {
+	n.cancel(ErrClosed)
+	n.work.Wait()
+	if err := n.Err(); !errors.Is(err, ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// fail stops the node: its disk no longer does what it says, so no promise can be kept.
+func (n *Node) fail(err error) {
+	n.log.Error("node stops", "error", err)
+	n.cancel(err)
+}
+
+func (n *Node) group(repo identity.RepoID) *group {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.groups[repo]
+}
+
+func (n *Node) allGroups() []*group {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	all := make([]*group, 0, len(n.groups))
+	for _, g := range n.groups {
+		all = append(all, g)
+	}
+	return all
+}
+
+// admit takes a place, or says that the node is busy. Call the result to leave.
+func admit(ctx context.Context, places chan struct{}) (func(), error) {
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}

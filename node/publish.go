@@ -1,0 +1,327 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"peer/git"
+	"peer/replica"
+	"peer/wire"
+)
+
+// errObjectsMissing says that an applied entry's objects are nowhere on this disk.
+var errObjectsMissing = errors.New("objects of an applied entry are missing on this disk")
+
+// publisher makes git's refs follow the table: it installs the objects that
+// applied entries brought, then moves the refs, in order. It works beside the
+// loop; readers wait for the index they need.
+type publisher struct {
+	g *group
+	// gate is held for reading while git lists refs and for writing while they
+	// move, so a listing belongs to exactly one index.
+	gate sync.RWMutex
+
+	// refs and head are guarded by gate.
+	refs map[string]git.Ref
+	head string
+	// noted is the last index remembered on disk; see note. Only run touches it.
+	noted uint64
+
+	// mu guards what follows. Whoever holds both took gate first.
+	mu      sync.Mutex
+	queue   []publication
+	running bool
+	index   uint64 // all up to here is published
+	changed chan struct{}
+	err     error
+}
+
+// publication is a run of applied entries or, before them, a table that
+// replaces everything.
+type publication struct {
+	installed *wire.TableSnapshot
+	applied   []replica.Applied
+}
+
+func newPublisher(g *group, t *replica.Table) *publisher {
+	p := &publisher{g: g, noted: g.publishedSaved, changed: make(chan struct{})}
+	p.load(t.Refs(), t.Head())
+	return p
+}
+
+func (p *publisher) load(refs []*wire.Ref, head string) {
+	p.refs, p.head = make(map[string]git.Ref, len(refs)), head
+	for _, r := range refs {
+		if oid, err := git.FromBytes(r.GetOid()); err == nil {
+			p.refs[r.GetName()] = git.Ref{Name: r.GetName(), OID: oid}
+		}
+	}
+}
+
+// force writes all refs as they are now known. Start-up and snapshots use it.
+func (p *publisher) force(index uint64) error {
+	p.gate.Lock()
+	defer p.gate.Unlock()
+	p.peel(p.g.n.ctx)
+	if err := p.g.repo.WriteRefs(p.listing()); err != nil {
+		return fmt.Errorf("force refs to the table: %w", err)
+	}
+	p.advance(index)
+	return nil
+}
+
+func (p *publisher) advance(index uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.index = index
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// peel looks up what annotated tags point at, once for each tag, so that git
+// need not open them for every listing.
+func (p *publisher) peel(ctx context.Context) {
+	var unknown []git.OID
+	for name, r := range p.refs {
+		if !strings.HasPrefix(name, "refs/heads/") && r.Peeled.IsZero() {
+			unknown = append(unknown, r.OID)
+		}
+	}
+	if len(unknown) == 0 {
+		return
+	}
+	objects, err := p.g.repo.Objects(ctx, unknown)
+	if err != nil {
+		p.g.log.Warn("tags are not peeled", "error", err)
+		return
+	}
+	for name, r := range p.refs {
+		if o, ok := objects[r.OID]; ok && r.Peeled.IsZero() {
+			r.Peeled = o.Peeled
+			p.refs[name] = r
+		}
+	}
+}
+
+func (p *publisher) listing() git.Listing {
+	l := git.Listing{Head: p.head, Peeled: true, Refs: make([]git.Ref, 0, len(p.refs))}
+	for name, r := range p.refs {
+		if !strings.HasPrefix(name, "refs/heads/") && r.Peeled.IsZero() {
+			l.Peeled = false
+		}
+		if r.Peeled == r.OID {
+			r.Peeled = git.OID{}
+		}
+		l.Refs = append(l.Refs, r)
+	}
+	return l
+}
+
+// push queues what a turn did. It is called by the loop and does not wait.
+func (p *publisher) push(next publication) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last := len(p.queue) - 1; last >= 0 && next.installed == nil {
+		p.queue[last].applied = append(p.queue[last].applied, next.applied...)
+	} else {
+		p.queue = append(p.queue, next)
+	}
+	if !p.running {
+		p.running = true
+		p.g.n.work.Go(p.run)
+	}
+}
+
+func (p *publisher) run() {
+	for {
+		p.mu.Lock()
+		if len(p.queue) == 0 || p.err != nil || p.g.n.ctx.Err() != nil {
+			p.running = false
+			p.mu.Unlock()
+			return
+		}
+		next := p.queue[0]
+		p.queue = p.queue[1:]
+		p.mu.Unlock()
+		if err := p.publish(next); err != nil && p.g.n.ctx.Err() == nil {
+			p.broken(err)
+		}
+	}
+}
+
+// broken stops this replica: its disk does not take what the group applied. A
+// restart replays it.
+func (p *publisher) broken(err error) {
+	p.mu.Lock()
+	p.err = err
+	close(p.changed)
+	p.changed = make(chan struct{})
+	p.mu.Unlock()
+	p.g.n.post(func() { p.g.leave(fmt.Errorf("publish: %w", err)) })
+}
+
+func (p *publisher) publish(next publication) error {
+	ctx, fail := p.g.n.ctx, p.g.n.cfg.Fail
+	fail(failPublishBefore)
+	for _, a := range next.applied {
+		if err := p.installApplied(ctx, a); err != nil {
+			return err
+		}
+	}
+	fail(failPublishInstalled)
+	last, err := p.move(ctx, next)
+	if err != nil {
+		return err
+	}
+	fail(failPublishRefs)
+	for _, a := range next.applied {
+		if a.Outcome != nil && !a.Repeat {
+			if err := p.g.staging.drop(a.Signer[:], a.ID); err != nil {
+				p.g.log.Warn("staged payload stays behind", "error", err)
+			}
+		}
+	}
+	return p.note(last)
+}
+
+func (p *publisher) installApplied(ctx context.Context, a replica.Applied) error {
+	if a.Payload == nil {
+		return nil
+	}
+	news := make([]git.OID, 0, len(a.Refs))
+	for _, r := range a.Refs {
+		oid, err := git.FromBytes(r.New)
+		if err != nil {
+			return err
+		}
+		if !oid.IsZero() {
+			news = append(news, oid)
+		}
+	}
+	return p.install(ctx, a.Signer[:], a.ID, a.Payload, news)
+}
+
+// install publishes a payload's objects, wherever they are: in the entry, staged,
+// or in the store already.
+func (p *publisher) install(ctx context.Context, signer, id []byte, pl *wire.Payload, news []git.OID) error {
+	repo := p.g.repo
+	switch {
+	case len(pl.GetInlinePack()) > 0:
+		return repo.InstallPack(pl.GetName(), pl.GetInlinePack(), pl.GetInlineIdx())
+	case p.g.staging.find(signer, id) != nil:
+		pack, idx := p.g.staging.files(signer, id)
+		return repo.InstallFiles(pl.GetName(), pack, idx)
+	case repo.HasPack(pl.GetName()):
+		return nil
+	}
+	if _, err := repo.Check(ctx, news, nil); err != nil {
+		if missing := new(git.MissingError); errors.As(err, &missing) {
+			return fmt.Errorf("%w: %w", errObjectsMissing, err)
+		}
+		return err
+	}
+	return nil
+}
+
+// move moves the refs to where a publication put them, all at once, and says
+// which index the listing now belongs to.
+func (p *publisher) move(ctx context.Context, next publication) (uint64, error) {
+	p.gate.Lock()
+	defer p.gate.Unlock()
+	moved := next.installed != nil
+	last := next.installed.GetMeta().GetIndex()
+	if moved {
+		p.load(next.installed.GetRefs(), next.installed.GetMeta().GetHead())
+	}
+	for _, a := range next.applied {
+		last = a.Index
+		moved = moved || len(a.Refs) > 0 || a.Head != ""
+		if err := p.moveApplied(a); err != nil {
+			return last, err
+		}
+	}
+	if moved {
+		p.peel(ctx)
+		if err := p.g.repo.WriteRefs(p.listing()); err != nil {
+			return last, err
+		}
+	}
+	p.advance(last)
+	return last, nil
+}
+
+func (p *publisher) moveApplied(a replica.Applied) error {
+	for _, r := range a.Refs {
+		oid, err := git.FromBytes(r.New)
+		if err != nil {
+			return err
+		}
+		if oid.IsZero() {
+			delete(p.refs, r.Name)
+		} else {
+			p.refs[r.Name] = git.Ref{Name: r.Name, OID: oid}
+		}
+	}
+	if a.Head != "" {
+		p.head = a.Head
+	}
+	return nil
+}
+
+// note remembers, now and then, up to where a restart need not publish again.
+func (p *publisher) note(index uint64) error {
+	if index < p.noted+max(p.g.n.cfg.LogKeep/8, 1) {
+		return nil
+	}
+	if err := p.g.n.cfg.Store.Put(publishedKey(p.g.genesis.Repo), binary.BigEndian.AppendUint64(nil, index)); err != nil {
+		return err
+	}
+	p.noted = index
+	p.g.n.post(func() { p.g.publishedSaved = index })
+	return nil
+}
+
+// wait returns when index is published.
+func (p *publisher) wait(ctx context.Context, index uint64) error {
+	for {
+		p.mu.Lock()
+		now, changed, err := p.index, p.changed, p.err
+		p.mu.Unlock()
+		if now >= index {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("this replica can't publish: %w", err)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// list is the published listing and the index it belongs to.
+func (p *publisher) list() (refs []git.Ref, head string, index uint64) {
+	p.gate.RLock()
+	defer p.gate.RUnlock()
+	p.mu.Lock()
+	index = p.index
+	p.mu.Unlock()
+	refs = make([]git.Ref, 0, len(p.refs))
+	for _, r := range p.refs {
+		refs = append(refs, r)
+	}
+	return refs, p.head, index
+}
+
+// currentHead is the branch that HEAD names in the published listing.
+func (p *publisher) currentHead() string {
+	p.gate.RLock()
+	defer p.gate.RUnlock()
+	return p.head
+}

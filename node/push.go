@@ -1,0 +1,293 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"peer/git"
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// refsPerFrame keeps a RefList below wire.ToClientBytesMax whatever the names.
+const refsPerFrame = 500
+
+// push is one transaction on its way through the leader.
+type push struct {
+	*session
+	signed  *wire.Signed
+	tx      *wire.Transaction
+	signer  identity.PublicKey
+	key     txKey
+	news    []git.OID
+	shallow []git.OID
+}
+
+// leadPush leads a push session: list, take the transaction, take the pack,
+// propose, answer with the outcome.
+func (s *session) leadPush(ctx context.Context) error {
+	p, err := s.confirm(ctx)
+	if err != nil {
+		return err
+	}
+	if p.stale {
+		return s.errNoLeader()
+	}
+	if err := s.list(p); err != nil {
+		return err
+	}
+	req := new(wire.PushRequest)
+	// The person may be asked for a passphrase, or git may pack for a while.
+	if err := s.stream.SetDeadline(time.Now().Add(pushTimeout)); err != nil {
+		return err
+	}
+	if err := wire.ReadFrame(s.stream, req, wire.RequestBytesMax); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil // nothing to push
+		}
+		return errBadRequest("push request: %v", err)
+	}
+	u, err := s.newPush(req)
+	if err != nil {
+		return err
+	}
+	return u.run(ctx, req.GetHasPack())
+}
+
+func (s *session) list(p position) error {
+	refs, head, index := s.g.pub.list()
+	p.index = index // a listing belongs to exactly one index: the published one
+	if err := s.welcome(p, head); err != nil {
+		return err
+	}
+	for first := true; first || len(refs) > 0; first = false {
+		part := refs[:min(len(refs), refsPerFrame)]
+		refs = refs[len(part):]
+		list := &wire.RefList{Done: len(refs) == 0}
+		for _, r := range part {
+			list.Refs = append(list.Refs, &wire.Ref{Name: r.Name, Oid: r.OID.Bytes()})
+		}
+		if err := send(s.stream, &wire.ToClient{Kind: &wire.ToClient_Refs{Refs: list}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newPush checks the signature before anything else is believed.
+func (s *session) newPush(req *wire.PushRequest) (*push, error) {
+	u := &push{session: s, signed: req.GetTransaction(), tx: new(wire.Transaction)}
+	var err error
+	if u.signer, err = replica.Open(u.signed, identity.DomainTransaction, u.tx); err != nil {
+		return nil, failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "transaction: "+err.Error(), "nothing was changed")
+	}
+	if len(u.tx.GetId()) != replica.TransactionIDBytes {
+		return nil, errBadRequest("transaction ID of %d bytes", len(u.tx.GetId()))
+	}
+	u.key = txKey{u.signer, [replica.TransactionIDBytes]byte(u.tx.GetId())}
+	for _, op := range u.tx.GetOperations() {
+		if update := op.GetRefUpdate(); update != nil && len(update.GetNew()) > 0 {
+			oid, err := git.FromBytes(update.GetNew())
+			if err != nil || len(update.GetNew()) != s.g.genesis.OIDBytes() {
+				return nil, errBadRequest("object ID of %d bytes in a %s repository", len(update.GetNew()), s.g.genesis.ObjectFormat)
+			}
+			u.news = append(u.news, oid)
+		}
+	}
+	u.news = unique(u.news)
+	if u.shallow, err = oids(req.GetShallow()); err != nil {
+		return nil, errBadRequest("shallow: %v", err)
+	}
+	return u, nil
+}
+
+func (u *push) run(ctx context.Context, hasPack bool) error {
+	u.hold(ctx, 1)
+	defer u.hold(u.n.ctx, -1)
+	known, refusal, err := u.courtesy(ctx)
+	if err != nil {
+		return err
+	}
+	if known != nil {
+		return u.done(ctx, known)
+	}
+	if refusal != nil {
+		return refusal
+	}
+	entry := &wire.Entry{Transaction: u.signed}
+	if staged := u.g.staging.find(u.signer[:], u.tx.GetId()); staged != nil && hasPack {
+		// A change of leader interrupted this push, and its objects are here: the
+		// leader that announced their hash had indexed and checked them.
+		entry.Payload = staged
+		if err := u.goAhead(true); err != nil {
+			return err
+		}
+	} else {
+		if err := u.goAhead(false); err != nil {
+			return err
+		}
+		if entry.Payload, err = u.receive(ctx, hasPack); err != nil {
+			return u.refusePack(err)
+		}
+	}
+	outcome, err := u.commit(ctx, entry)
+	if err != nil {
+		return err
+	}
+	return u.done(ctx, outcome)
+}
+
+// hold counts pushes in flight: leadership is not handed over meanwhile.
+func (u *push) hold(ctx context.Context, by int) {
+	_, _ = ask(ctx, u.n, func() bool { u.g.leader.pushes += by; return true }) // a closing node counts nothing
+}
+
+func (u *push) goAhead(skipPack bool) error {
+	return send(u.stream, &wire.ToClient{Kind: &wire.ToClient_Go{Go: &wire.PushGo{SkipPack: skipPack}}})
+}
+
+// courtesy asks the table before the pack is read: what became of this ID
+// already, and whether apply would refuse. Apply judges again.
+func (u *push) courtesy(ctx context.Context) (known *wire.Outcome, refusal error, err error) {
+	type answer struct {
+		known  *wire.Outcome
+		result *wire.Result
+	}
+	sum := sha256.Sum256(u.signed.GetBody())
+	a, err := ask(ctx, u.n, func() answer {
+		t := u.g.core.Table()
+		if o := t.Outcome(u.signer, u.tx.GetId()); o != nil && bytes.Equal(o.GetTxSha256(), sum[:]) {
+			return answer{known: o}
+		}
+		return answer{result: t.Courtesy(u.signer, u.tx)}
+	})
+	if err != nil || a.known != nil || a.result == nil {
+		return a.known, nil, err
+	}
+	code, hint := wire.FailureCode_FAILURE_BAD_REQUEST, "nothing was changed"
+	switch a.result.GetCode() {
+	case wire.Code_CODE_NOT_ALLOWED:
+		code, hint = wire.FailureCode_FAILURE_NOT_ALLOWED, "nothing was changed; ask the owner to let you write"
+	case wire.Code_CODE_EXPIRED:
+		hint = "nothing was changed; fetch, then push again"
+	}
+	return nil, failure(code, a.result.GetDetail(), hint), nil
+}
+
+// refusePack puts what git said about a pack into words for the pusher.
+func (u *push) refusePack(err error) error {
+	var bad *git.BadPackError
+	var large *git.TooLargeError
+	var missing *git.MissingError
+	var shallow *git.ShallowError
+	const safe = "nothing was changed"
+	switch {
+	case errors.As(err, &bad):
+		return failure(wire.FailureCode_FAILURE_BAD_PACK, bad.Error(), safe+"; git fsck in your repository may say more")
+	case errors.As(err, &large):
+		return failure(wire.FailureCode_FAILURE_TOO_LARGE, large.Error(), safe+"; push the history in parts: fewer branches, or older commits first")
+	case errors.As(err, &missing):
+		return failure(wire.FailureCode_FAILURE_BAD_PACK, missing.Error(), safe+"; fetch, then push again")
+	case errors.As(err, &shallow):
+		return failure(wire.FailureCode_FAILURE_BAD_PACK, "shallow update not allowed", safe+"; git fetch --unshallow, then push again")
+	case isDiskFull(err):
+		return failure(wire.FailureCode_FAILURE_DISK, "the leader's disk is full", safe+"; make room there, then push again")
+	}
+	return err
+}
+
+// checkTypes refuses branches that would not point at commits.
+func (u *push) checkTypes(objects map[git.OID]git.Object) error {
+	for _, op := range u.tx.GetOperations() {
+		update := op.GetRefUpdate()
+		if update == nil || len(update.GetNew()) == 0 || !strings.HasPrefix(update.GetName(), "refs/heads/") {
+			continue
+		}
+		oid, _ := git.FromBytes(update.GetNew()) // newPush checked it
+		if o := objects[oid]; o.Type != git.Commit {
+			return failure(wire.FailureCode_FAILURE_BAD_PACK, fmt.Sprintf("%s would point at a %s, and a branch needs a commit", update.GetName(), o.Type), "nothing was changed")
+		}
+	}
+	return nil
+}
+
+// commit proposes the entry and waits until its transaction was applied. Only
+// that is an outcome: a lost leadership or a timeout is none.
+func (u *push) commit(ctx context.Context, entry *wire.Entry) (*wire.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	answer := make(chan *wire.Outcome, 1)
+	entry.StampUnixMs = time.Now().UnixMilli()
+	proposed, err := ask(ctx, u.n, func() error {
+		if u.g.problem != nil {
+			return u.g.problem
+		}
+		err := u.g.core.Propose(entry)
+		if err == nil {
+			u.g.waiting[u.key] = append(u.g.waiting[u.key], answer)
+			u.n.touch(u.g)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if errors.Is(proposed, replica.ErrNotLeader) {
+		return nil, failure(wire.FailureCode_FAILURE_NOT_LEADER, "the leader changed during the push", "push again")
+	}
+	if proposed != nil {
+		return nil, proposed
+	}
+	u.n.cfg.Fail(failProposed)
+	select {
+	case outcome := <-answer:
+		return outcome, nil
+	case <-ctx.Done():
+	}
+	u.n.post(func() { u.g.waiting[u.key] = without(u.g.waiting[u.key], answer) })
+	f := failure(wire.FailureCode_FAILURE_NO_QUORUM, "too few replicas acknowledged the push in time: whether it will commit is not known yet",
+		"push again: the same transaction is never applied twice")
+	f.F.Unknown = true
+	return nil, f
+}
+
+func without(list []chan<- *wire.Outcome, ch chan<- *wire.Outcome) []chan<- *wire.Outcome {
+	for i, c := range list {
+		if c == ch {
+			return append(list[:i], list[i+1:]...)
+		}
+	}
+	return list
+}
+
+// done reports an outcome, and on how many disks it is known to be.
+func (u *push) done(ctx context.Context, o *wire.Outcome) error {
+	d := &wire.PushDone{Outcome: o, Replicas: uint32(len(u.g.genesis.Members)), Leader: []byte(u.n.self)}
+	state, _, err := u.g.state(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range state.Members {
+		if m.Match >= o.GetIndex() {
+			d.Durable++
+		}
+	}
+	// A commit is a majority, even if this node stopped leading meanwhile.
+	d.Durable = max(d.Durable, uint32(u.g.genesis.Quorum()))
+	return send(u.stream, &wire.ToClient{Kind: &wire.ToClient_Done{Done: d}})
+}
+
+// readSum reads a file and its hash; for payloads small enough to ride in an entry.
+func readSum(path string) (data, sum []byte, err error) {
+	data, err = os.ReadFile(path)
+	h := sha256.Sum256(data)
+	return data, h[:], err
+}

@@ -1,0 +1,213 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/wire"
+)
+
+// senders carries raft's messages, one queue and one stream for each other
+// node, whatever the number of groups they share. Messages may get lost; raft
+// sends again.
+type senders struct {
+	n  *Node
+	mu sync.Mutex
+	to map[identity.PeerID]chan outgoing
+}
+
+type outgoing struct {
+	g *group
+	m *pb.Message
+}
+
+// senderIdle is how long a queue without messages keeps its goroutine and stream.
+const senderIdle = time.Minute
+
+func (s *senders) init(n *Node) { s.n, s.to = n, map[identity.PeerID]chan outgoing{} }
+
+// send hands a group's messages to the queues. It never waits: it is called by the loop.
+func (g *group) send(messages []*pb.Message) {
+	for _, m := range messages {
+		to := g.genesis.PeerOf(m.GetTo())
+		if to == "" || to == g.n.self {
+			continue
+		}
+		if !g.n.raftOut.enqueue(to, outgoing{g, m}) {
+			g.core.Unreachable(to)
+			g.lost(to, m)
+		}
+	}
+}
+
+// lost tells raft about a snapshot that did not get through.
+func (g *group) lost(to identity.PeerID, m *pb.Message) {
+	if m.GetType() == pb.MsgSnap {
+		g.core.SnapshotSent(to, false)
+	}
+}
+
+func (s *senders) enqueue(to identity.PeerID, o outgoing) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	queue, ok := s.to[to]
+	if !ok {
+		queue = make(chan outgoing, raftQueueLen)
+		s.to[to] = queue
+		s.n.work.Go(func() { s.run(to, queue) })
+	}
+	select {
+	case queue <- o:
+		return true
+	default:
+		return false
+	}
+}
+
+// retire ends a queue that nothing uses, unless a message slipped in.
+func (s *senders) retire(to identity.PeerID, queue chan outgoing) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(queue) > 0 {
+		return false
+	}
+	delete(s.to, to)
+	return true
+}
+
+func (s *senders) run(to identity.PeerID, queue chan outgoing) {
+	var stream wire.Stream
+	defer func() {
+		if stream != nil {
+			_ = stream.Close()
+		}
+	}()
+	for {
+		select {
+		case <-s.n.ctx.Done():
+			return
+		case <-time.After(senderIdle):
+			if s.retire(to, queue) {
+				return
+			}
+		case first := <-queue:
+			batch := gather(first, queue)
+			next, err := s.deliver(to, stream, batch)
+			if stream = next; err != nil {
+				s.undelivered(to, batch, err)
+			}
+		}
+	}
+}
+
+// gather takes what is waiting into one frame, up to the frame's limit.
+func gather(first outgoing, queue chan outgoing) []outgoing {
+	batch, size := []outgoing{first}, proto.Size(first.m)
+	for size < wire.RaftBytesMax/4 {
+		select {
+		case o := <-queue:
+			batch, size = append(batch, o), size+proto.Size(o.m)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// deliver writes a batch, opening the stream if there is none. A stream that
+// failed is reset and given up.
+func (s *senders) deliver(to identity.PeerID, stream wire.Stream, batch []outgoing) (wire.Stream, error) {
+	frame := new(wire.RaftBatch)
+	for _, o := range batch {
+		raw, err := proto.Marshal(o.m)
+		if err != nil {
+			return stream, err
+		}
+		frame.Messages = append(frame.Messages, &wire.RaftMessage{Repo: o.g.genesis.Repo[:], Genesis: o.g.genesis.Hash[:], Message: raw})
+	}
+	if stream == nil {
+		ctx, cancel := context.WithTimeout(s.n.ctx, probeTimeout)
+		defer cancel()
+		opened, err := s.n.cfg.Network.Open(ctx, to, protocolRaft)
+		if err != nil {
+			return nil, err
+		}
+		stream = opened
+	}
+	_ = stream.SetDeadline(time.Now().Add(requestTimeout)) // a failed deadline fails the write
+	if err := wire.WriteFrame(stream, frame); err != nil {
+		_ = stream.Reset()
+		return nil, err
+	}
+	for _, o := range batch {
+		if o.m.GetType() == pb.MsgSnap {
+			o.g.n.post(func() { o.g.core.SnapshotSent(to, true); o.g.n.touch(o.g) })
+		}
+	}
+	return stream, nil
+}
+
+func (s *senders) undelivered(to identity.PeerID, batch []outgoing, err error) {
+	s.n.log.Debug("messages lost", "to", to, "messages", len(batch), "error", err)
+	s.n.post(func() {
+		for _, o := range batch {
+			o.g.core.Unreachable(to)
+			o.g.lost(to, o.m)
+			s.n.touch(o.g)
+		}
+	})
+}
+
+// serveRaft takes messages from another node. Only nodes that share a group
+// with this one may send any.
+func (n *Node) serveRaft(from identity.PeerID, s wire.Stream) {
+	for {
+		frame := new(wire.RaftBatch)
+		if err := wire.ReadFrame(s, frame, n.raftLimit(from)); err != nil {
+			_ = s.Reset()
+			return
+		}
+		type incoming struct {
+			g *group
+			m *pb.Message
+		}
+		var in []incoming
+		for _, raw := range frame.GetMessages() {
+			m := new(pb.Message)
+			repo, err := identity.RepoIDFromBytes(raw.GetRepo())
+			if err != nil || proto.Unmarshal(raw.GetMessage(), m) != nil {
+				n.log.Warn("malformed raft message", "from", from)
+				_ = s.Reset()
+				return
+			}
+			g := n.group(repo)
+			if g == nil {
+				n.missedGroup(from, repo)
+				continue
+			}
+			if string(raw.GetGenesis()) == string(g.genesis.Hash[:]) {
+				in = append(in, incoming{g, m})
+			}
+		}
+		n.post(func() {
+			for _, i := range in {
+				i.g.step(from, i.m)
+			}
+		})
+	}
+}
+
+// raftLimit is how large a frame from may send: snapshots come from members only.
+func (n *Node) raftLimit(from identity.PeerID) int {
+	for _, g := range n.allGroups() {
+		if _, ok := g.genesis.Member(from); ok {
+			return wire.SnapshotBytesMax
+		}
+	}
+	return wire.RequestBytesMax
+}

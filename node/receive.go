@@ -1,0 +1,185 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+
+	"peer/git"
+	"peer/wire"
+)
+
+// receive takes the pack of a push, indexes and checks it, and makes it a
+// payload that is durable here. Nil: the push brings no objects.
+func (u *push) receive(ctx context.Context, hasPack bool) (*wire.Payload, error) {
+	if !hasPack {
+		return nil, u.checkExisting(ctx)
+	}
+	if err := u.n.roomFor(u.g); err != nil {
+		return nil, err
+	}
+	chunks := &chunkReader{stream: moving{u.stream}}
+	head, err := io.ReadAll(io.LimitReader(chunks, int64(u.n.cfg.InlineBytesMax)))
+	if err != nil {
+		return nil, err
+	}
+	if chunks.ended {
+		return u.receiveSmall(ctx, head)
+	}
+	return u.receiveLarge(ctx, io.MultiReader(bytes.NewReader(head), chunks))
+}
+
+func (u *push) checkExisting(ctx context.Context) error {
+	if len(u.news) == 0 {
+		return nil
+	}
+	objects, err := u.g.repo.Check(ctx, u.news, u.shallow)
+	if err != nil {
+		return err
+	}
+	return u.checkTypes(objects)
+}
+
+// receiveSmall makes a payload that rides in the entry: the entry's own sync
+// makes it durable, so git need not.
+func (u *push) receiveSmall(ctx context.Context, pack []byte) (*wire.Payload, error) {
+	leave, err := admit(ctx, u.n.smallPushes)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	q, err := u.ingest(ctx, bytes.NewReader(pack), false)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = q.Discard() }() // what stays is swept at the next start
+	if q.Objects == 0 {
+		return nil, nil
+	}
+	p := &wire.Payload{Name: q.Name, PackSize: uint64(q.PackSize), IdxSize: uint64(q.IdxSize)}
+	packData, packSum, err := readSum(q.PackPath)
+	if err != nil {
+		return nil, err
+	}
+	idxData, idxSum, err := readSum(q.IdxPath)
+	if err != nil {
+		return nil, err
+	}
+	p.PackSha256, p.IdxSha256 = packSum, idxSum
+	if len(packData)+len(idxData) > 2*u.n.cfg.InlineBytesMax {
+		// Completing a thin pack can make it far larger than what was sent.
+		if err := syncFiles(q.PackPath, q.IdxPath); err != nil {
+			return nil, err
+		}
+		return p, u.g.staging.adopt(u.signer[:], u.tx.GetId(), p, q.PackPath, q.IdxPath)
+	}
+	p.InlinePack, p.InlineIdx = packData, idxData
+	return p, nil
+}
+
+// receiveLarge streams the pack to the followers while git indexes it here.
+func (u *push) receiveLarge(ctx context.Context, pack io.Reader) (*wire.Payload, error) {
+	leave, err := admit(ctx, u.n.largePushes)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	f := u.startFanout()
+	defer f.release()
+	sum := sha256.New()
+	q, err := u.ingest(ctx, io.TeeReader(pack, io.MultiWriter(sum, f)), true)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = q.Discard() }() // what stays is swept at the next start
+	if q.Objects == 0 {
+		return nil, nil
+	}
+	p, err := describe(q, sum)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.finish(q, p); err != nil {
+		return nil, err
+	}
+	if err := u.g.staging.adopt(u.signer[:], u.tx.GetId(), p, q.PackPath, q.IdxPath); err != nil {
+		return nil, err
+	}
+	return p, f.awaitQuorum(ctx)
+}
+
+// ingest indexes a pack into quarantine and checks that nothing is missing.
+func (u *push) ingest(ctx context.Context, pack io.Reader, sync bool) (*git.Quarantine, error) {
+	q, err := u.g.repo.Ingest(ctx, pack, git.IngestOptions{MaxBytes: u.n.cfg.PackBytesMax, Sync: sync, Shallow: u.shallow})
+	if err != nil {
+		return nil, err
+	}
+	u.n.cfg.Fail(failIndexed)
+	objects, err := q.Check(ctx, u.news, u.shallow)
+	if err == nil {
+		err = u.checkTypes(objects)
+	}
+	if err != nil {
+		return nil, errors.Join(err, q.Discard())
+	}
+	return q, nil
+}
+
+// describe names a payload by size and hash. Git changes the bytes only when it
+// completes a thin pack; otherwise the hash of what arrived will do.
+func describe(q *git.Quarantine, arrived hash.Hash) (*wire.Payload, error) {
+	p := &wire.Payload{
+		Name: q.Name, PackSize: uint64(q.PackSize), IdxSize: uint64(q.IdxSize),
+		PackSha256: arrived.Sum(nil),
+	}
+	if q.PackSize != q.RawSize {
+		sum, err := sumPath(q.PackPath)
+		if err != nil {
+			return nil, err
+		}
+		p.PackSha256 = sum
+	}
+	sum, err := sumPath(q.IdxPath)
+	p.IdxSha256 = sum
+	return p, err
+}
+
+func sumPath(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return sumFile(f)
+}
+
+// chunkReader reads the chunks of a pack; an empty one ends it.
+type chunkReader struct {
+	stream wire.Stream
+	rest   []byte
+	ended  bool
+}
+
+func (r *chunkReader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		if r.ended {
+			return 0, io.EOF
+		}
+		chunk, err := wire.ReadChunk(r.stream, wire.ChunkBytesMax)
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return 0, fmt.Errorf("the pusher's stream broke: %w", err)
+		}
+		r.rest, r.ended = chunk, len(chunk) == 0
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}

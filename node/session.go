@@ -1,0 +1,265 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// session is one conversation with a client, as a replica leads it. See
+// wire/session.proto for who says what when.
+type session struct {
+	n      *Node
+	g      *group
+	stream wire.Stream
+	hello  *wire.Hello
+	user   identity.PublicKey
+}
+
+// serveSession serves one client. from is the node that opened the stream: the
+// client's own, a relay, or this node itself.
+func (n *Node) serveSession(from identity.PeerID, stream wire.Stream) {
+	leave, err := n.admitSession()
+	if err == nil {
+		defer leave()
+		err = n.leadSession(stream)
+	}
+	if err == nil {
+		_ = stream.Close()
+		return
+	}
+	n.log.Debug("session failed", "from", from, "error", err)
+	_ = stream.SetDeadline(time.Now().Add(helloTimeout))
+	if sendFailure(stream, failureOf(err)) == nil && stream.CloseWrite() == nil {
+		drainStream(stream) // so that the refusal is not lost to a reset
+	}
+	_ = stream.Reset()
+}
+
+func (n *Node) admitSession() (func(), error) {
+	select {
+	case n.sessions <- struct{}{}:
+		return func() { <-n.sessions }, nil
+	default:
+		return nil, failure(wire.FailureCode_FAILURE_BUSY, fmt.Sprintf("the node serves %d sessions already", sessionsMax), "try again in a moment")
+	}
+}
+
+// drainStream reads what is left of a stream, within its deadline and a limit.
+func drainStream(s wire.Stream) {
+	buf := make([]byte, wire.ChunkBytes)
+	for range 1024 {
+		if _, err := s.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+func sendFailure(stream wire.Stream, f *wire.Failure) error {
+	const textMax = 4 << 10
+	f.Message, f.Hint = clip(f.GetMessage(), textMax), clip(f.GetHint(), textMax)
+	return send(stream, &wire.ToClient{Kind: &wire.ToClient_Failure{Failure: f}})
+}
+
+func clip(s string, most int) string {
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
+}
+
+func send(stream wire.Stream, m *wire.ToClient) error { return wire.WriteFrame(stream, m) }
+
+func (n *Node) leadSession(stream wire.Stream) error {
+	if err := stream.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
+		return err
+	}
+	open := new(wire.OpenSession)
+	if err := wire.ReadFrame(stream, open, wire.HelloBytesMax); err != nil {
+		return errBadRequest("no hello: %v", err)
+	}
+	hello := new(wire.Hello)
+	user, err := replica.Open(open.GetHello(), identity.DomainHello, hello)
+	if err != nil {
+		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "hello: "+err.Error(), "")
+	}
+	if hello.GetVersion() != protocolVersion {
+		return failure(wire.FailureCode_FAILURE_VERSION, fmt.Sprintf("you speak version %d of the session protocol, this node %d", hello.GetVersion(), protocolVersion), "upgrade the older of the two")
+	}
+	if string(hello.GetUser()) != string(user[:]) {
+		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "hello is not signed by the user it names", "")
+	}
+	repo, err := identity.RepoIDFromBytes(hello.GetRepo())
+	if err != nil {
+		return errBadRequest("%v", err)
+	}
+	g := n.group(repo)
+	if g == nil {
+		return errNotFound(repo)
+	}
+	if pinned := hello.GetGenesis(); len(pinned) > 0 && string(pinned) != string(g.genesis.Hash[:]) {
+		return failure(wire.FailureCode_FAILURE_GENESIS, fmt.Sprintf("you know %s by genesis %x, this replica by %s", g.genesis.Name, pinned, g.genesis.Hash),
+			"two repositories were created under one name; ask the owner which one counts")
+	}
+	s := &session{n: n, g: g, stream: stream, hello: hello, user: user}
+	return s.serve(open)
+}
+
+func (s *session) serve(open *wire.OpenSession) error {
+	ctx, cancel := context.WithTimeout(s.n.ctx, pushTimeout)
+	defer cancel()
+	switch s.hello.GetIntent() {
+	case wire.Intent_INTENT_FETCH, wire.Intent_INTENT_ARCHIVE:
+		return s.fetch(ctx)
+	case wire.Intent_INTENT_SHOW:
+		return s.show(ctx)
+	case wire.Intent_INTENT_PUSH:
+		return s.push(ctx, open)
+	}
+	return errBadRequest("unknown intent %d", s.hello.GetIntent())
+}
+
+// position is up to where a listing is confirmed.
+type position struct {
+	index uint64
+	stale bool // nobody confirmed it
+	state replica.State
+}
+
+// confirm finds an index that is no older than anything acknowledged before the
+// session began, and waits until it is published here.
+func (s *session) confirm(ctx context.Context) (position, error) {
+	var p position
+	bounded, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	var err error
+	if s.hello.GetStaleOk() {
+		p.stale = true
+	} else if p.index, err = s.g.readIndex(bounded); err != nil {
+		if s.n.ctx.Err() != nil {
+			return p, err
+		}
+		p.stale = true
+	}
+	p.index = max(p.index, s.hello.GetSeenIndex())
+	waiting, cancelWait := context.WithTimeout(ctx, requestTimeout)
+	defer cancelWait()
+	if p.stale {
+		_, _, now := s.g.pub.list()
+		if now < s.hello.GetSeenIndex() {
+			return p, failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("this replica is at index %d and you have seen %d; no leader answers", now, s.hello.GetSeenIndex()), "wait until a majority of the replicas is back: peer repo show")
+		}
+		p.index = now
+	}
+	if err := s.g.pub.wait(waiting, p.index); err != nil {
+		return p, fmt.Errorf("wait for index %d: %w", p.index, err)
+	}
+	p.state, _, err = s.g.state(ctx)
+	return p, err
+}
+
+func (s *session) welcome(p position, head string) error {
+	return send(s.stream, &wire.ToClient{Kind: &wire.ToClient_Welcome{Welcome: &wire.Welcome{
+		Genesis: s.g.genesis.Signed, Index: p.index, Term: p.state.Term,
+		Leader: []byte(p.state.Leader), Peer: []byte(s.n.self), Stale: p.stale, Head: head,
+	}}})
+}
+
+// fetch tunnels git's own protocol to git itself.
+func (s *session) fetch(ctx context.Context) error {
+	p, err := s.confirm(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.welcome(p, s.g.pub.currentHead()); err != nil {
+		return err
+	}
+	body := moving{s.stream}
+	if s.hello.GetIntent() == wire.Intent_INTENT_ARCHIVE {
+		err = s.g.repo.UploadArchive(ctx, body, body, &s.g.pub.gate)
+	} else {
+		err = s.g.repo.UploadPack(ctx, body, body, 2, &s.g.pub.gate)
+	}
+	if err != nil {
+		// Git has said on its own stream what was wrong; a frame would be noise in it.
+		s.g.log.Debug("fetch ended", "error", err)
+		_ = s.stream.Reset()
+	}
+	return nil
+}
+
+func (s *session) show(ctx context.Context) error {
+	state, problem, err := s.g.state(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.welcome(position{index: state.Applied, state: state}, ""); err != nil {
+		return err
+	}
+	described := s.n.repoState(s.g, state, problem)
+	if described.Lock, err = ask(ctx, s.n, func() *wire.Lock { return s.g.core.Table().HeldLock() }); err != nil {
+		return err
+	}
+	return send(s.stream, &wire.ToClient{Kind: &wire.ToClient_State{State: described}})
+}
+
+// errNoLeader says how many of which replicas answer.
+func (s *session) errNoLeader() error {
+	alive := 0
+	var silent []string
+	for _, m := range s.g.genesis.Members {
+		if m.Peer == s.n.self || s.n.cfg.Network.IsConnected(m.Peer) {
+			alive++
+		} else {
+			silent = append(silent, m.Peer.String())
+		}
+	}
+	return failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf(
+		"no leader: %d of %d replicas answer, a push needs %d; silent: %v", alive, len(s.g.genesis.Members), s.g.genesis.Quorum(), silent),
+		"nothing was changed; start the silent nodes, then push again")
+}
+
+// push brings the session to the leader, or leads it here.
+func (s *session) push(ctx context.Context, open *wire.OpenSession) error {
+	waiting, cancel := context.WithTimeout(ctx, leaderTimeout)
+	defer cancel()
+	leader, err := s.g.awaitLeader(waiting)
+	if err != nil {
+		return s.errNoLeader()
+	}
+	if leader == s.n.self {
+		return s.leadPush(ctx)
+	}
+	if open.GetRelayed() {
+		f := failure(wire.FailureCode_FAILURE_NOT_LEADER, "this replica no longer leads", "push again")
+		f.F.Leader = []byte(leader)
+		return f
+	}
+	return s.relay(ctx, leader, open)
+}
+
+// relay passes the whole session on. The leader sees what the client signed.
+func (s *session) relay(ctx context.Context, leader identity.PeerID, open *wire.OpenSession) error {
+	opening, cancel := context.WithTimeout(ctx, helloTimeout)
+	defer cancel()
+	up, err := s.n.cfg.Network.Open(opening, leader, protocolSession)
+	if err != nil {
+		f := failure(wire.FailureCode_FAILURE_NOT_LEADER, fmt.Sprintf("the leader %s does not answer", leader), "push again in a moment")
+		f.F.Leader = []byte(leader)
+		return f
+	}
+	err = up.SetDeadline(time.Now().Add(helloTimeout))
+	if err == nil {
+		err = wire.WriteFrame(up, &wire.OpenSession{Hello: open.GetHello(), Relayed: true})
+	}
+	if err != nil {
+		_ = up.Reset()
+		return failure(wire.FailureCode_FAILURE_NOT_LEADER, "the leader's connection broke", "push again in a moment")
+	}
+	Splice(ctx, moving{s.stream}, moving{up})
+	return nil
+}

@@ -1,0 +1,262 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"peer/identity"
+	"peer/node/control"
+	"peer/replica"
+	"peer/wire"
+)
+
+// outcomeWaitMax bounds the wait for an outcome once all has been sent, however
+// often the replica says that it is busy.
+const outcomeWaitMax = 30 * time.Minute
+
+// delivery brings one signed transaction into the log, once. Whatever breaks on
+// the way, the same bytes are sent again: the ID makes a second arrival harmless,
+// and brings the first one's outcome back.
+type delivery struct {
+	client   *client
+	signed   *wire.Signed
+	tx       *wire.Transaction
+	hasPack  bool
+	shallow  [][]byte
+	pack     packer
+	patience patience
+	say      *remoteText
+
+	retried bool
+	// maybe is set from the moment on that some replica had all it needs to
+	// commit. Then no refusal of a later attempt proves that nothing happened.
+	maybe bool
+}
+
+// unknownOutcome says that the time was up and nobody could tell whether the
+// transaction was committed.
+type unknownOutcome struct {
+	name string
+	id   []byte
+	last error
+}
+
+func (e *unknownOutcome) Error() string {
+	return fmt.Sprintf("push to %s: transaction %s was sent, and whether it was committed is not known (%v)", e.name, hex.EncodeToString(e.id), e.last)
+}
+
+func (e *unknownOutcome) Unwrap() error { return e.last }
+
+// newDelivery signs a transaction. base is the index that the person has seen.
+func newDelivery(c *client, genesis *replica.Genesis, base uint64, atomic bool, ops []*wire.RefUpdate, options []string) (*delivery, error) {
+	public, id := c.key.Public(), make([]byte, replica.TransactionIDBytes)
+	rand.Read(id)
+	tx := &wire.Transaction{
+		Genesis: genesis.Hash[:], Signer: public[:], Id: id, Base: base, Window: replica.WindowMax,
+		Atomic: atomic, PushOptions: options,
+	}
+	for _, op := range ops {
+		tx.Operations = append(tx.Operations, &wire.Operation{Kind: &wire.Operation_RefUpdate{RefUpdate: op}})
+	}
+	signed, err := replica.Seal(c.key, identity.DomainTransaction, tx)
+	if err != nil {
+		return nil, fmt.Errorf("sign the push: %w", err)
+	}
+	return &delivery{client: c, signed: signed, tx: tx}, nil
+}
+
+// send tries until an outcome is known or the patience is at its end. s is the
+// session of the listing, perhaps long dead; nil opens a new one. A refusal is a
+// *control.Error: then nothing was committed.
+func (d *delivery) send(ctx context.Context, s *session) (*wire.PushDone, error) {
+	listed := s != nil
+	for {
+		done, err := d.try(ctx, s)
+		if err == nil {
+			return done, nil
+		}
+		if ctx.Err() != nil || d.final(err) || !d.patience.wait(ctx) {
+			return nil, d.giveUp(ctx, err)
+		}
+		// That the listing's session had died says nothing about the group.
+		silent := listed && !d.maybe && !refusedByReplica(err)
+		if !d.retried && !silent {
+			d.retried = true
+			d.say.line(retryReason(err))
+		}
+		s, listed = nil, false
+	}
+}
+
+// try is one attempt, in a session of its own unless one is given.
+func (d *delivery) try(ctx context.Context, s *session) (*wire.PushDone, error) {
+	first := s != nil && !d.maybe
+	if s == nil {
+		var err error
+		if s, err = d.client.open(ctx, wire.Intent_INTENT_PUSH); err != nil {
+			return nil, err
+		}
+		if _, err = s.refs(); err != nil {
+			s.abort()
+			return nil, err
+		}
+	}
+	done, err := d.exchange(ctx, s, first)
+	if err != nil {
+		s.abort()
+		return nil, err
+	}
+	s.close()
+	return done, nil
+}
+
+// exchange sends the transaction, and its pack if the replica wants it. With
+// eager set the pack is made before the replica has answered.
+func (d *delivery) exchange(ctx context.Context, s *session, eager bool) (*wire.PushDone, error) {
+	var p *packStream
+	if d.hasPack && eager {
+		p = d.startPack(ctx, s)
+		defer p.stop()
+	}
+	if !d.hasPack {
+		d.maybe = true
+	}
+	sendErr := s.send(&wire.PushRequest{Transaction: d.signed, HasPack: d.hasPack, Shallow: d.shallow})
+	for until := time.Now().Add(outcomeWaitMax); time.Now().Before(until); {
+		frame, err := s.receive() // after a failed write too: it may say why
+		if err != nil && sendErr != nil && !refusedByReplica(err) {
+			err = sendErr
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch kind := frame.GetKind().(type) {
+		case *wire.ToClient_Progress:
+			d.say.progress(kind.Progress.GetText())
+		case *wire.ToClient_Done:
+			return kind.Done, d.check(kind.Done)
+		case *wire.ToClient_Go:
+			if d.hasPack && !kind.Go.GetSkipPack() {
+				if p == nil {
+					p = d.startPack(ctx, s)
+					defer p.stop()
+				}
+				return d.stream(s, p)
+			}
+			d.maybe = true
+			if p != nil {
+				p.cancel()
+			}
+		default:
+			return nil, &protocolError{fmt.Sprintf("a %T during a push", kind)}
+		}
+	}
+	return nil, errSilent
+}
+
+// stream lets the pack flow and waits for the outcome. The replica may refuse
+// at any moment, so reading never waits for writing.
+func (d *delivery) stream(s *session, p *packStream) (*wire.PushDone, error) {
+	p.release()
+	done, err := d.outcome(s, p)
+	if err != nil {
+		// Whatever ends the stream makes the pack fail; only our own failure counts.
+		if local := p.stop(); local != nil {
+			return nil, local
+		}
+	}
+	if p.complete.Load() {
+		d.maybe = true
+	}
+	return done, err
+}
+
+// outcome reads until the transaction's fate. While the pack is on its way its
+// writer sets the deadlines: making it may take long, and that is not the replica's fault.
+func (d *delivery) outcome(s *session, p *packStream) (*wire.PushDone, error) {
+	until := time.Time{}
+	for {
+		frame, err := s.read()
+		if err != nil {
+			return nil, err
+		}
+		switch kind := frame.GetKind().(type) {
+		case *wire.ToClient_Progress:
+			d.say.progress(kind.Progress.GetText())
+		case *wire.ToClient_Done:
+			return kind.Done, d.check(kind.Done)
+		default:
+			return nil, &protocolError{fmt.Sprintf("a %T instead of an outcome", kind)}
+		}
+		if !p.complete.Load() {
+			continue
+		}
+		if until.IsZero() {
+			until = time.Now().Add(outcomeWaitMax)
+		}
+		if time.Now().After(until) {
+			return nil, errSilent
+		}
+		if err := s.stream.SetDeadline(time.Now().Add(frameWaitMax)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// check refuses an outcome that is not this transaction's. A refusal of the
+// whole needs no proof: a replica can always refuse.
+func (d *delivery) check(done *wire.PushDone) error {
+	outcome, public := done.GetOutcome(), d.client.key.Public()
+	hash := sha256.Sum256(d.signed.GetBody())
+	ours := bytes.Equal(outcome.GetId(), d.tx.GetId()) && bytes.Equal(outcome.GetSigner(), public[:])
+	refused := outcome.GetResult().GetCode() != wire.Code_CODE_OK
+	switch {
+	case outcome == nil:
+		return &protocolError{"a push ends without an outcome"}
+	case refused && (ours || !d.maybe):
+		return nil
+	case !ours || !bytes.Equal(outcome.GetTxSha256(), hash[:]):
+		return &protocolError{"the outcome is that of another transaction"}
+	case len(outcome.GetResults()) != len(d.tx.GetOperations()):
+		return &protocolError{fmt.Sprintf("%d results for %d operations", len(outcome.GetResults()), len(d.tx.GetOperations()))}
+	}
+	return nil
+}
+
+// final says that another attempt can't change anything.
+func (d *delivery) final(err error) bool {
+	var local *packError
+	var refusal *control.Error
+	switch {
+	case errors.As(err, &local):
+		return true
+	case errors.As(err, &refusal) && refusal.Unknown:
+		d.maybe = true
+		return false
+	case d.maybe:
+		return false // until the time is up: somebody may know the outcome
+	}
+	return !temporary(err)
+}
+
+func (d *delivery) giveUp(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if d.maybe {
+		return hinted(&unknownOutcome{name: d.client.address.Name, id: d.tx.GetId(), last: err},
+			"run git push again: it is safe, and does nothing if the push was committed after all")
+	}
+	return err
+}
+
+func refusedByReplica(err error) bool {
+	var refusal *control.Error
+	return errors.As(err, &refusal)
+}

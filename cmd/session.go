@@ -1,0 +1,145 @@
+package cmd
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"peer/identity"
+	"peer/node/control"
+	"peer/replica"
+	"peer/wire"
+)
+
+const (
+	helloVersion = 1
+	nonceBytes   = 16
+
+	// sessionOpenMax bounds finding a replica and hearing its welcome.
+	sessionOpenMax = 20 * time.Second
+)
+
+// unreachable says that there is no way to any replica from here at all: no
+// node runs for this home, and none could be made.
+type unreachable struct{ error }
+
+func (e *unreachable) Unwrap() error { return e.error }
+
+// client opens sessions with one repository, in the name of a home's key.
+type client struct {
+	address identity.Address
+	key     identity.Key
+	pins    pins
+	dial    func(context.Context) (dialer, error)
+	dialer  dialer // nil until needed, and again after it failed
+}
+
+// Close lets go of the way to the replicas.
+func (c *client) Close() error {
+	if c.dialer == nil {
+		return nil
+	}
+	err := c.dialer.Close()
+	c.dialer = nil
+	return err
+}
+
+// open says hello and checks the welcome. A refusal is a *control.Error. The
+// session lives until it is closed, or ctx ends.
+func (c *client) open(ctx context.Context, intent wire.Intent) (*session, error) {
+	hello, pinned, err := c.hello(intent)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(sessionOpenMax, func() { cancel(errSilent) })
+	defer timer.Stop()
+	stream, err := c.stream(ctx, intent == wire.Intent_INTENT_PUSH)
+	if err == nil {
+		s := &session{stream: stream, cancel: cancel}
+		// Reset is what makes a blocked read or write return.
+		s.unwatch = context.AfterFunc(ctx, func() { _ = stream.Reset() })
+		if err = s.greet(hello, c.address); err == nil {
+			err = c.admit(s, pinned)
+		}
+		if err == nil {
+			err = c.remember(ctx, s, s.welcome.GetIndex())
+		}
+		if err == nil && timer.Stop() {
+			return s, nil
+		}
+		s.unwatch()
+		_ = stream.Reset()
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	cancel(err)
+	return nil, err
+}
+
+func (c *client) stream(ctx context.Context, push bool) (wire.Stream, error) {
+	if c.dialer == nil {
+		d, err := c.dial(ctx)
+		if err != nil {
+			return nil, &unreachable{err}
+		}
+		c.dialer = d
+	}
+	stream, err := c.dialer.Session(ctx, c.address.RepoID().String(), push)
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return stream, nil
+}
+
+func (c *client) hello(intent wire.Intent) (*wire.Signed, pin, error) {
+	repo, user := c.address.RepoID(), c.key.Public()
+	pinned, err := c.pins.lookup(repo)
+	if err != nil {
+		return nil, pin{}, err
+	}
+	nonce := make([]byte, nonceBytes)
+	rand.Read(nonce)
+	signed, err := replica.Seal(c.key, identity.DomainHello, &wire.Hello{
+		Version: helloVersion, Repo: repo[:], Genesis: pinned.hash(), User: user[:],
+		Nonce: nonce, SeenIndex: pinned.SeenIndex, Intent: intent,
+	})
+	return signed, pinned, err
+}
+
+// remember moves the seen index on, so that no replica ever answers this home
+// from before what it has seen.
+func (c *client) remember(ctx context.Context, s *session, index uint64) error {
+	return c.pins.remember(ctx, s.genesis.Repo, s.genesis.Name, s.genesis.Hash, index)
+}
+
+// admit compares a welcome with what this home remembers.
+func (c *client) admit(s *session, pinned pin) error {
+	if seen := s.genesis.Hash.String(); pinned.Genesis != "" && pinned.Genesis != seen {
+		return c.pins.conflict(s.genesis.Repo, s.genesis.Name, pinned.Genesis, seen)
+	}
+	if s.welcome.GetIndex() < pinned.SeenIndex {
+		return &protocolError{fmt.Sprintf("it answers from index %d, but index %d was seen before", s.welcome.GetIndex(), pinned.SeenIndex)}
+	}
+	return nil
+}
+
+// temporary says whether the same question may get another answer from another
+// replica, or from the next leader.
+func temporary(err error) bool {
+	var refusal *control.Error
+	if errors.As(err, &refusal) {
+		switch refusal.Code {
+		case wire.FailureCode_FAILURE_NOT_LEADER, wire.FailureCode_FAILURE_NO_QUORUM, wire.FailureCode_FAILURE_BUSY:
+			return true
+		}
+		return refusal.Unknown
+	}
+	var conflict *genesisConflict
+	var broken *protocolError
+	var alone *unreachable
+	return !errors.As(err, &conflict) && !errors.As(err, &broken) && !errors.As(err, &alone)
+}

@@ -1,0 +1,172 @@
+package cmd
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"peer/identity"
+)
+
+const (
+	pinsFile      = "pins.json"
+	pinsLockFile  = "pins.lock"
+	pinsVersion   = 1
+	pinsLockWait  = 5 * time.Second
+	pinsLockPause = 5 * time.Millisecond
+)
+
+// pins is a home's memory of the repositories it has met: which genesis each
+// has, and how far its log had come. Both only ever narrow what a replica may
+// answer: another genesis is refused, and an older state is too.
+//
+// Readers take no lock, because the file is replaced whole. Writers take a lock
+// beside it and merge with what others wrote meanwhile.
+type pins struct{ dir string }
+
+// pin is what a home remembers of one repository.
+type pin struct {
+	Genesis   string `json:"genesis"` // hash, in hexadecimal
+	SeenIndex uint64 `json:"seen_index"`
+	Name      string `json:"name"`
+}
+
+// hash is the pinned genesis hash; empty at first contact.
+func (p pin) hash() []byte {
+	raw, _ := hex.DecodeString(p.Genesis) // lookup checked it
+	return raw
+}
+
+// pinned is the file.
+type pinned struct {
+	Version int            `json:"version"`
+	Repos   map[string]pin `json:"repos"` // by repository ID
+}
+
+// genesisConflict says that two geneses exist for one repository, both signed
+// by its owner. No program can tell which one is meant.
+type genesisConflict struct {
+	repo         identity.RepoID
+	name         string
+	pinned, seen string
+}
+
+func (e *genesisConflict) Error() string {
+	return fmt.Sprintf("repository %.100q has two geneses, both signed by its owner: %s is pinned here, a replica shows %s",
+		e.name, e.pinned, e.seen)
+}
+
+// conflict says how a person decides.
+func (p pins) conflict(repo identity.RepoID, name, pinned, seen string) error {
+	return hinted(&genesisConflict{repo: repo, name: name, pinned: pinned, seen: seen},
+		fmt.Sprintf("ask the owner which one is meant; if it is the new one, take %s out of %s", repo, p.path()))
+}
+
+// lookup returns the pin of a repository, or the zero pin at first contact.
+func (p pins) lookup(repo identity.RepoID) (pin, error) {
+	file, err := p.read()
+	if err != nil {
+		return pin{}, err
+	}
+	found := file.Repos[repo.String()]
+	if found.Genesis != "" {
+		if raw, err := hex.DecodeString(found.Genesis); err != nil || len(raw) != len(identity.GenesisHash{}) {
+			return pin{}, fmt.Errorf("%s: genesis hash of %s is damaged", p.path(), repo)
+		}
+	}
+	return found, nil
+}
+
+// remember pins the genesis of a repository and moves its seen index forward.
+// It returns a *genesisConflict if another genesis is pinned.
+func (p pins) remember(ctx context.Context, repo identity.RepoID, name string, genesis identity.GenesisHash, index uint64) error {
+	if have, err := p.lookup(repo); err != nil {
+		return err
+	} else if have.Genesis == genesis.String() && have.SeenIndex >= index {
+		return nil // the usual case costs one read
+	}
+	unlock, err := p.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	file, err := p.read()
+	if err != nil {
+		return err
+	}
+	have := file.Repos[repo.String()]
+	if have.Genesis != "" && have.Genesis != genesis.String() {
+		return p.conflict(repo, name, have.Genesis, genesis.String())
+	}
+	first := have.Genesis == ""
+	file.Repos[repo.String()] = pin{Genesis: genesis.String(), SeenIndex: max(have.SeenIndex, index), Name: name}
+	return p.write(file, first)
+}
+
+func (p pins) path() string { return filepath.Join(p.dir, pinsFile) }
+
+func (p pins) read() (pinned, error) {
+	file := pinned{Version: pinsVersion}
+	if err := readJSON(p.path(), &file); err != nil {
+		return file, fmt.Errorf("read pins: %w", err)
+	}
+	if file.Version != pinsVersion {
+		return file, fmt.Errorf("%s has version %d: this peer knows %d", p.path(), file.Version, pinsVersion)
+	}
+	if file.Repos == nil {
+		file.Repos = map[string]pin{}
+	}
+	return file, nil
+}
+
+// write replaces the file. A new pin is made durable; a seen index is not worth
+// waiting for the disk, since an older one only allows an older answer.
+func (p pins) write(file pinned, durable bool) error {
+	raw, err := json.MarshalIndent(file, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(p.dir, ".pins-*")
+	if err != nil {
+		return fmt.Errorf("write pins: %w", err)
+	}
+	defer os.Remove(tmp.Name()) // fails once it has been renamed
+	_, err = tmp.Write(append(raw, '\n'))
+	if durable {
+		err = errors.Join(err, tmp.Sync())
+	}
+	if err := errors.Join(err, tmp.Close()); err != nil {
+		return fmt.Errorf("write pins: %w", err)
+	}
+	if err := os.Rename(tmp.Name(), p.path()); err != nil {
+		return fmt.Errorf("write pins: %w", err)
+	}
+	return nil
+}
+
+// lock waits for the writers' lock. The kernel frees it if we die.
+func (p pins) lock(ctx context.Context) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, pinsLockWait)
+	defer cancel()
+	path := filepath.Join(p.dir, pinsLockFile)
+	for {
+		file, err := flock(path, false)
+		if err == nil {
+			return func() { file.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock pins: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("lock pins: another process holds %s: %w", path, ctx.Err())
+		case <-time.After(pinsLockPause):
+		}
+	}
+}

@@ -16,12 +16,3 @@ type dialer interface {
 	Session(ctx context.Context, repo string, push bool) (wire.Stream, error)
 	Close() error
 }
-
-// openDialer finds a way to the replicas: the node that runs for the home.
-func openDialer(ctx context.Context, h *Home) (dialer, error) {
-	node, err := h.Dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return node, nil
-}

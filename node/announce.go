@@ -139,25 +139,6 @@ func (n *Node) announceIdle(g *group, publish bool) {
 	}
 }
 
-// lookUp asks the DHT for a repository nobody nearby knows.
-func (n *Node) lookUp(ctx context.Context, repo identity.RepoID) *replica.Genesis {
-	ctx, cancel := context.WithTimeout(ctx, recordTimeout/2)
-	defer cancel()
-	raw, err := n.cfg.Network.GetRecord(ctx, repo[:])
-	if err != nil {
-		return nil
-	}
-	record := new(wire.HintRecord)
-	if _, err := CheckHint(repo, raw, time.Now()); err != nil || proto.Unmarshal(raw, record) != nil {
-		return nil
-	}
-	g, err := replica.ParseGenesis(record.GetGenesis())
-	if err != nil {
-		return nil
-	}
-	return g
-}
-
 // CheckHint verifies a record about repo before it is stored, relayed or
 // believed: the genesis hashes back to the repository's ID under the owner's
 // signature, and the hint is signed by one of the members it names.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,40 +11,6 @@ import (
 	"peer/identity"
 	"peer/wire"
 )
-
-// request opens a stream of the group protocol, asks, and reads the answer. On
-// success the stream is positioned behind the answer; the caller closes it.
-func (n *Node) request(ctx context.Context, to identity.PeerID, req *wire.GroupRequest) (wire.Stream, *wire.GroupReply, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	s, err := n.cfg.Network.Open(ctx, to, protocolGroup)
-	if err != nil {
-		return nil, nil, err
-	}
-	deadline, _ := ctx.Deadline()
-	reply := new(wire.GroupReply)
-	err = errors.Join(s.SetDeadline(deadline), wire.WriteFrame(s, req))
-	if err == nil {
-		err = wire.ReadFrame(s, reply, wire.RequestBytesMax)
-	}
-	if f := reply.GetFailure(); err == nil && f != nil {
-		err = &FailureError{f}
-	}
-	if err != nil {
-		_ = s.Reset()
-		return nil, nil, err
-	}
-	return s, reply, nil
-}
-
-// tell is request for those who need no bytes behind the answer.
-func (n *Node) tell(ctx context.Context, to identity.PeerID, req *wire.GroupRequest) (*wire.GroupReply, error) {
-	s, reply, err := n.request(ctx, to, req)
-	if err != nil {
-		return nil, err
-	}
-	return reply, s.Close()
-}
 
 // serveGroup answers one request of another node.
 func (n *Node) serveGroup(from identity.PeerID, s wire.Stream) {

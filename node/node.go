@@ -19,6 +19,7 @@ var ErrClosed = errors.New("node is closed")
 // Node is a running peer: the groups it has seats in, the loop that steps them,
 // and the protocols it serves.
 type Node struct {
+	*Client
 	cfg   Config
 	self  identity.PeerID
 	log   *slog.Logger
@@ -50,7 +51,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, self: cfg.Network.Self(), log: cfg.Logger,
+		Client: &Client{key: cfg.Key, net: cfg.Network, log: cfg.Logger, cache: cfg.Store},
+		cfg:    cfg, self: cfg.Network.Self(), log: cfg.Logger,
 		rules:       replica.Rules{CheckRefName: git.CheckRefName},
 		sessions:    make(chan struct{}, sessionsMax),
 		smallPushes: make(chan struct{}, smallPushesMax),

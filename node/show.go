@@ -2,9 +2,7 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"time"
 
 	"peer/identity"
 	"peer/replica"
@@ -73,24 +71,7 @@ func (n *Node) Show(ctx context.Context, repo identity.RepoID) (Info, error) {
 		}
 		return own, nil
 	}
-	genesis, err := n.locate(ctx, repo)
-	if err != nil {
-		return Info{}, err
-	}
-	var last error
-	for _, m := range genesis.Members {
-		info, err := n.showAt(ctx, genesis, m.Peer)
-		if err == nil && info.Leader != "" && info.Leader != m.Peer {
-			if led, err := n.showAt(ctx, genesis, info.Leader); err == nil {
-				return led, nil
-			}
-		}
-		if err == nil {
-			return info, nil
-		}
-		last = err
-	}
-	return Info{}, failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("no replica of %s answers: %v", genesis.Name, last), "start one of its nodes, then try again")
+	return n.Client.Show(ctx, repo)
 }
 
 func (n *Node) showOwn(ctx context.Context, g *group) (Info, error) {
@@ -141,47 +122,4 @@ func infoOf(g *replica.Genesis, s *wire.RepoState, lock *wire.Lock, dir string) 
 		info.Replicas = append(info.Replicas, Replica{Peer: identity.PeerID(r.GetPeer()), Alive: r.GetAlive(), InSync: r.GetInSync(), Index: r.GetIndex()})
 	}
 	return info
-}
-
-// showAt asks one member.
-func (n *Node) showAt(ctx context.Context, g *replica.Genesis, peer identity.PeerID) (Info, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	s, err := n.cfg.Network.Open(ctx, peer, protocolSession)
-	if err != nil {
-		return Info{}, err
-	}
-	defer s.Close()
-	deadline, _ := ctx.Deadline()
-	if err := s.SetDeadline(deadline); err != nil {
-		return Info{}, err
-	}
-	if err := n.greet(s, g, wire.Intent_INTENT_SHOW); err != nil {
-		return Info{}, err
-	}
-	for {
-		m := new(wire.ToClient)
-		if err := wire.ReadFrame(s, m, wire.ToClientBytesMax); err != nil {
-			return Info{}, err
-		}
-		if f := m.GetFailure(); f != nil {
-			return Info{}, &FailureError{f}
-		}
-		if state := m.GetState(); state != nil {
-			return infoOf(g, state, state.GetLock(), ""), nil
-		}
-	}
-}
-
-// greet says hello in the name of this home.
-func (n *Node) greet(s wire.Stream, g *replica.Genesis, intent wire.Intent) error {
-	public := n.cfg.Key.Public()
-	hello, err := replica.Seal(n.cfg.Key, identity.DomainHello, &wire.Hello{
-		Version: protocolVersion, Repo: g.Repo[:], Genesis: g.Hash[:], User: public[:],
-		Nonce: []byte(time.Now().Format(time.RFC3339Nano)), Intent: intent,
-	})
-	if err != nil {
-		return err
-	}
-	return wire.WriteFrame(s, &wire.OpenSession{Hello: hello})
 }

@@ -1,0 +1,264 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"time"
+
+	"peer/identity"
+	"peer/node"
+	"peer/node/control/pb"
+	"peer/wire"
+)
+
+// backend is the node as the control API shows it. It translates and decides nothing.
+type backend struct {
+	cfg   NodeConfig
+	parts *nodeParts
+	git   string // address of the git daemon
+}
+
+func refusal(code wire.FailureCode, message, hint string) error {
+	return &node.FailureError{F: &wire.Failure{Code: code, Message: message, Hint: hint}}
+}
+
+// node is nil on a bootstrap node, which holds no repositories.
+func (b *backend) node() (*node.Node, error) {
+	if b.parts.node == nil {
+		return nil, refusal(wire.FailureCode_FAILURE_BAD_REQUEST, "this is a bootstrap node: it holds no repositories", "ask a node: --home DIR names its home")
+	}
+	return b.parts.node, nil
+}
+
+func (b *backend) resolve(repo string) (*node.Node, identity.RepoID, error) {
+	n, err := b.node()
+	if err != nil {
+		return nil, identity.RepoID{}, err
+	}
+	ref, err := b.cfg.Home.ResolveRepo(repo)
+	if err != nil {
+		return nil, ref.ID, refusal(wire.FailureCode_FAILURE_BAD_REQUEST, err.Error(), "a repository is NAME (your own), OWNER/NAME, a peer:// URL or an ID of 64 digits")
+	}
+	return n, ref.ID, nil
+}
+
+func (b *backend) Ping(context.Context, *pb.PingRequest) (*pb.PingReply, error) {
+	return &pb.PingReply{Version: Version()}, nil
+}
+
+func (b *backend) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusReply, error) {
+	t := b.parts.transport
+	s := &pb.StatusReply{
+		PeerId: t.Self().String(), Did: b.cfg.Key.Public().DID(), Addrs: t.Addrs(),
+		GitAddr: b.git, Version: Version(),
+	}
+	for _, id := range t.Connected() {
+		s.Peers = append(s.Peers, &pb.ConnectedPeer{PeerId: id.String(), Addr: t.Addr(id)})
+	}
+	if b.parts.node == nil {
+		return s, nil
+	}
+	repos, err := b.parts.node.Repos(ctx)
+	for _, info := range repos {
+		s.Repos = append(s.Repos, pbRepo(info))
+	}
+	return s, err
+}
+
+func (b *backend) Init(ctx context.Context, r *pb.InitRequest) (*pb.InitReply, error) {
+	n, err := b.node()
+	if err != nil {
+		return nil, err
+	}
+	o := node.InitOptions{Name: r.GetName(), Replicas: int(r.GetReplicas()), ObjectFormat: r.GetObjectFormat(), DefaultBranch: r.GetDefaultBranch()}
+	for _, name := range r.GetOn() {
+		id, err := identity.ParsePeerID(name)
+		if err != nil {
+			return nil, refusal(wire.FailureCode_FAILURE_BAD_REQUEST, err.Error(), "peer status shows the IDs of the nodes")
+		}
+		o.On = append(o.On, id)
+	}
+	info, err := n.Init(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	reply := &pb.InitReply{Repo: pbRepo(info)}
+	if len(info.Replicas) == 1 {
+		reply.Warnings = append(reply.Warnings, "the repository is unreplicated: it is lost with this one disk")
+	}
+	return reply, nil
+}
+
+func (b *backend) ListRepos(ctx context.Context, _ *pb.ListReposRequest) (*pb.ListReposReply, error) {
+	n, err := b.node()
+	if err != nil {
+		return nil, err
+	}
+	repos, err := n.Repos(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reply := &pb.ListReposReply{}
+	for _, info := range repos {
+		reply.Repos = append(reply.Repos, pbRepo(info))
+	}
+	return reply, nil
+}
+
+func (b *backend) show(ctx context.Context, repo string) (node.Info, error) {
+	n, id, err := b.resolve(repo)
+	if err != nil {
+		return node.Info{}, err
+	}
+	return n.Show(ctx, id)
+}
+
+func (b *backend) ShowRepo(ctx context.Context, r *pb.ShowRepoRequest) (*pb.Repo, error) {
+	info, err := b.show(ctx, r.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	return pbRepo(info), nil
+}
+
+// Pull names the replica in sync with the shortest way to it: this node's own,
+// or else one that is connected.
+func (b *backend) Pull(ctx context.Context, r *pb.PullRequest) (*pb.PullReply, error) {
+	info, err := b.show(ctx, r.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	t := b.parts.transport
+	var best *node.Replica
+	for i, m := range info.Replicas {
+		switch {
+		case !m.InSync:
+		case m.Peer == t.Self(), best == nil, t.IsConnected(m.Peer) && !t.IsConnected(best.Peer) && best.Peer != t.Self():
+			best = &info.Replicas[i]
+		}
+	}
+	if best == nil {
+		return nil, refusal(wire.FailureCode_FAILURE_NO_QUORUM, "no replica is known to be in sync", "see which answer: peer repo show "+r.GetRepo())
+	}
+	return &pb.PullReply{Peer: best.Peer.String(), Addrs: b.addrs(best.Peer), Index: best.Index, Url: pbRepo(info).GetUrl()}, nil
+}
+
+func (b *backend) addrs(id identity.PeerID) []string {
+	if id == b.parts.transport.Self() {
+		return b.parts.transport.Addrs()
+	}
+	return dialable(b.parts.transport.KnownAddrs(id), id)
+}
+
+func (b *backend) Leader(ctx context.Context, r *pb.LeaderRequest) (*pb.LeaderReply, error) {
+	info, err := b.show(ctx, r.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	if info.Leader == "" {
+		return nil, refusal(wire.FailureCode_FAILURE_NO_QUORUM, "nobody leads the group now", "see which replicas answer: peer repo show "+r.GetRepo())
+	}
+	return &pb.LeaderReply{Peer: info.Leader.String(), Term: info.Term, Addrs: b.addrs(info.Leader)}, nil
+}
+
+func (b *backend) AcquireLock(ctx context.Context, r *pb.AcquireLockRequest) (*pb.LockReply, error) {
+	n, id, err := b.resolve(r.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	lock, err := n.AcquireLock(ctx, id, time.Duration(r.GetTtlMs())*time.Millisecond, r.GetReason(), r.GetToken())
+	if err != nil {
+		return nil, err
+	}
+	return &pb.LockReply{Lock: pbLock(lock)}, nil
+}
+
+func (b *backend) ReleaseLock(ctx context.Context, r *pb.ReleaseLockRequest) (*pb.LockReply, error) {
+	n, id, err := b.resolve(r.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	return &pb.LockReply{}, n.ReleaseLock(ctx, id, r.GetToken())
+}
+
+func (b *backend) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
+	n, err := b.node()
+	if err != nil {
+		return err
+	}
+	var only identity.RepoID
+	if repo != "" {
+		if _, only, err = b.resolve(repo); err != nil {
+			return err
+		}
+	}
+	return n.Watch(ctx, func(e node.Event) error {
+		if repo != "" && e.Repo != only {
+			return nil
+		}
+		return emit(pbEvent(e))
+	})
+}
+
+func (b *backend) Session(ctx context.Context, repo string, push bool) (wire.Stream, error) {
+	n, id, err := b.resolve(repo)
+	if err != nil {
+		return nil, err
+	}
+	return n.Session(ctx, id, push)
+}
+
+func pbRepo(info node.Info) *pb.Repo {
+	g := info.Genesis
+	r := &pb.Repo{
+		Id: g.Repo.String(), Name: g.Name, Owner: g.Owner.DID(),
+		Url:  identity.Address{Owner: g.Owner, Name: g.Name}.URL(),
+		Term: info.Term, Index: info.Index, ObjectFormat: g.ObjectFormat,
+		Lock: pbLock(info.Lock), Problem: info.Problem, Dir: info.Dir,
+	}
+	if info.Leader != "" {
+		r.Leader = info.Leader.String()
+	}
+	for _, m := range info.Replicas {
+		r.Replicas = append(r.Replicas, &pb.Replica{Peer: m.Peer.String(), Alive: m.Alive, InSync: m.InSync, Index: m.Index})
+	}
+	return r
+}
+
+func pbLock(l *wire.Lock) *pb.Lock {
+	owner, err := identity.ParsePublicKey(l.GetOwner())
+	if err != nil {
+		return nil
+	}
+	return &pb.Lock{Owner: owner.DID(), Token: l.GetToken(), ExpiresUnixMs: l.GetExpiresUnixMs(), Reason: l.GetReason()}
+}
+
+func pbEvent(e node.Event) *pb.Event {
+	out := &pb.Event{Repo: e.Repo.String(), Kind: string(e.Kind), Index: e.Index, Term: e.Term, UnixMs: e.At.UnixMilli()}
+	if e.Leader != "" {
+		out.Leader = e.Leader.String()
+	}
+	for _, r := range e.Refs {
+		out.Refs = append(out.Refs, &pb.RefChange{Name: r.Name, Old: hex.EncodeToString(r.Old), New: hex.EncodeToString(r.New)})
+	}
+	return out
+}
+
+func splitLines(raw []byte) []string {
+	var lines []string
+	for _, l := range bytes.Split(raw, []byte("\n")) {
+		if len(l) > 0 {
+			lines = append(lines, string(l))
+		}
+	}
+	return lines
+}
+
+func joinLines(lines []string) []byte {
+	var b bytes.Buffer
+	for _, l := range lines {
+		b.WriteString(l + "\n")
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,29 @@
+package cmd
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// failAt makes the hook that tests use to end the process at a persist point:
+// NAME, or NAME:N for the n-th time. It kills, so that nothing is tidied up.
+func failAt(spec string) func(string) {
+	if spec == "" {
+		return nil
+	}
+	name, count, _ := strings.Cut(spec, ":")
+	nth, err := strconv.ParseInt(count, 10, 64)
+	if err != nil {
+		nth = 1
+	}
+	var seen atomic.Int64
+	return func(point string) {
+		if point == name && seen.Add(1) == nth {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // the signal is on its way
+		}
+	}
+}

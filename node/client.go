@@ -1,0 +1,274 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// Client finds repositories in a network and opens sessions to their replicas.
+// Every node is one; a command whose home has no running node is one by itself.
+type Client struct {
+	key identity.Key
+	net Network
+	log *slog.Logger
+	// cache remembers geneses; nil where nothing is remembered.
+	cache Cache
+}
+
+// Cache is where a client remembers what it found.
+type Cache interface {
+	Get(key string) ([]byte, bool, error)
+	Put(key string, value []byte) error
+}
+
+// NewClient makes a client that speaks in the name of key. It owns nothing of
+// what it is given.
+func NewClient(key identity.Key, net Network, log *slog.Logger) *Client {
+	return &Client{key: key, net: net, log: log}
+}
+
+func addressOf(g *replica.Genesis) identity.Address {
+	return identity.Address{Owner: g.Owner, Name: g.Name}
+}
+
+func knownKey(repo identity.RepoID) string { return "genesis/" + repo.String() }
+
+// locate finds the genesis of a repository, and so its members: in what it has
+// seen before, at the nodes it is connected to, in the DHT.
+func (c *Client) locate(ctx context.Context, repo identity.RepoID) (*replica.Genesis, error) {
+	if g := c.recall(repo); g != nil {
+		return g, nil
+	}
+	g := c.askAround(ctx, repo)
+	if g == nil {
+		g = c.lookUp(ctx, repo)
+	}
+	if g == nil {
+		return nil, errNotFound(repo)
+	}
+	if raw, err := proto.Marshal(g.Signed); err == nil && c.cache != nil {
+		if err := c.cache.Put(knownKey(repo), raw); err != nil {
+			c.log.Warn("genesis not remembered", "error", err)
+		}
+	}
+	return g, nil
+}
+
+func (c *Client) recall(repo identity.RepoID) *replica.Genesis {
+	if c.cache == nil {
+		return nil
+	}
+	raw, ok, err := c.cache.Get(knownKey(repo))
+	if err != nil || !ok {
+		return nil
+	}
+	return parseKnown(raw, repo)
+}
+
+func parseKnown(raw []byte, repo identity.RepoID) *replica.Genesis {
+	signed := new(wire.Signed)
+	if proto.Unmarshal(raw, signed) != nil {
+		return nil
+	}
+	g, err := replica.ParseGenesis(signed)
+	if err != nil || g.Repo != repo {
+		return nil
+	}
+	return g
+}
+
+// askAround asks every connected node. The first valid genesis counts: it is
+// signed by the owner whose key is part of the repository's ID.
+func (c *Client) askAround(ctx context.Context, repo identity.RepoID) *replica.Genesis {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	found := make(chan *replica.Genesis, 1)
+	var wg sync.WaitGroup
+	for _, p := range c.net.Connected() {
+		wg.Go(func() {
+			r, err := c.tell(ctx, p, &wire.GroupRequest{Kind: &wire.GroupRequest_Where{Where: &wire.Where{Repo: repo[:]}}})
+			if err != nil {
+				return
+			}
+			g, err := replica.ParseGenesis(r.GetWhere().GetGenesis())
+			if err != nil || g.Repo != repo {
+				return
+			}
+			select {
+			case found <- g:
+				cancel() // the others need not answer
+			default:
+			}
+		})
+	}
+	wg.Wait()
+	select {
+	case g := <-found:
+		return g
+	default:
+		return nil
+	}
+}
+
+// lookUp asks the DHT for a repository nobody nearby knows.
+func (c *Client) lookUp(ctx context.Context, repo identity.RepoID) *replica.Genesis {
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout/2)
+	defer cancel()
+	raw, err := c.net.GetRecord(ctx, repo[:])
+	if err != nil {
+		return nil
+	}
+	record := new(wire.HintRecord)
+	if _, err := CheckHint(repo, raw, time.Now()); err != nil || proto.Unmarshal(raw, record) != nil {
+		return nil
+	}
+	g, err := replica.ParseGenesis(record.GetGenesis())
+	if err != nil {
+		return nil
+	}
+	return g
+}
+
+// Session opens a stream to a replica of repo.
+func (c *Client) Session(ctx context.Context, repo identity.RepoID, _ bool) (wire.Stream, error) {
+	g, err := c.locate(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	return c.memberSession(ctx, g)
+}
+
+// memberSession opens a session at the first member that answers, connected
+// ones first.
+func (c *Client) memberSession(ctx context.Context, g *replica.Genesis) (wire.Stream, error) {
+	var connected, others []identity.PeerID
+	for _, m := range g.Members {
+		switch {
+		case m.Peer == c.net.Self(): // it has a seat but no replica: its disk is new
+		case c.net.IsConnected(m.Peer):
+			connected = append(connected, m.Peer)
+		default:
+			others = append(others, m.Peer)
+		}
+	}
+	var last error = errNotFound(g.Repo)
+	for _, p := range append(connected, others...) {
+		opening, cancel := context.WithTimeout(ctx, probeTimeout+time.Second)
+		s, err := c.net.Open(opening, p, protocolSession)
+		cancel()
+		if err == nil {
+			return s, nil
+		}
+		last = err
+	}
+	return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM, "no replica of "+g.Name+" answers: "+last.Error(), "start one of its nodes, then try again")
+}
+
+// Show describes a repository as its replicas tell, the leader's word first.
+func (c *Client) Show(ctx context.Context, repo identity.RepoID) (Info, error) {
+	genesis, err := c.locate(ctx, repo)
+	if err != nil {
+		return Info{}, err
+	}
+	var last error
+	for _, m := range genesis.Members {
+		info, err := c.showAt(ctx, genesis, m.Peer)
+		if err == nil && info.Leader != "" && info.Leader != m.Peer {
+			if led, err := c.showAt(ctx, genesis, info.Leader); err == nil {
+				return led, nil
+			}
+		}
+		if err == nil {
+			return info, nil
+		}
+		last = err
+	}
+	return Info{}, failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("no replica of %s answers: %v", genesis.Name, last), "start one of its nodes, then try again")
+}
+
+// showAt asks one member.
+func (c *Client) showAt(ctx context.Context, g *replica.Genesis, peer identity.PeerID) (Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	s, err := c.net.Open(ctx, peer, protocolSession)
+	if err != nil {
+		return Info{}, err
+	}
+	defer s.Close()
+	deadline, _ := ctx.Deadline()
+	if err := s.SetDeadline(deadline); err != nil {
+		return Info{}, err
+	}
+	if err := c.greet(s, g, wire.Intent_INTENT_SHOW); err != nil {
+		return Info{}, err
+	}
+	for {
+		m := new(wire.ToClient)
+		if err := wire.ReadFrame(s, m, wire.ToClientBytesMax); err != nil {
+			return Info{}, err
+		}
+		if f := m.GetFailure(); f != nil {
+			return Info{}, &FailureError{f}
+		}
+		if state := m.GetState(); state != nil {
+			return infoOf(g, state, state.GetLock(), ""), nil
+		}
+	}
+}
+
+// greet says hello in the name of this home.
+func (c *Client) greet(s wire.Stream, g *replica.Genesis, intent wire.Intent) error {
+	public := c.key.Public()
+	hello, err := replica.Seal(c.key, identity.DomainHello, &wire.Hello{
+		Version: protocolVersion, Repo: g.Repo[:], Genesis: g.Hash[:], User: public[:],
+		Nonce: []byte(time.Now().Format(time.RFC3339Nano)), Intent: intent,
+	})
+	if err != nil {
+		return err
+	}
+	return wire.WriteFrame(s, &wire.OpenSession{Hello: hello})
+}
+
+// request opens a stream of the group protocol, asks, and reads the answer. On
+// success the stream is positioned behind the answer; the caller closes it.
+func (c *Client) request(ctx context.Context, to identity.PeerID, req *wire.GroupRequest) (wire.Stream, *wire.GroupReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	s, err := c.net.Open(ctx, to, protocolGroup)
+	if err != nil {
+		return nil, nil, err
+	}
+	deadline, _ := ctx.Deadline()
+	reply := new(wire.GroupReply)
+	err = errors.Join(s.SetDeadline(deadline), wire.WriteFrame(s, req))
+	if err == nil {
+		err = wire.ReadFrame(s, reply, wire.RequestBytesMax)
+	}
+	if f := reply.GetFailure(); err == nil && f != nil {
+		err = &FailureError{f}
+	}
+	if err != nil {
+		_ = s.Reset()
+		return nil, nil, err
+	}
+	return s, reply, nil
+}
+
+// tell is request for those who need no bytes behind the answer.
+func (c *Client) tell(ctx context.Context, to identity.PeerID, req *wire.GroupRequest) (*wire.GroupReply, error) {
+	s, reply, err := c.request(ctx, to, req)
+	if err != nil {
+		return nil, err
+	}
+	return reply, s.Close()
+}

@@ -120,15 +120,16 @@ func TestCutTurn(t *testing.T) {
 	const size = 1000 // below valueThreshold, so that badger counts it
 	a, b := identity.RepoID{1}, identity.RepoID{2}
 	turn := []replica.Save{
-		{Repo: a, Entries: entries(2, 51, 15_000, size), HardState: hardState(2, 14_000), CompactTo: 60,
-			Table: []replica.Change{{Key: "applied", Value: []byte("14000")}}},
-		{Repo: b, Entries: entries(5, 1, 15_000, size), HardState: hardState(5, 15_000),
-			Table: []replica.Change{{Key: "applied", Value: []byte("15000")}}},
+		{Repo: a, Entries: entries(2, 51, 10_000, size), HardState: hardState(2, 9_000), CompactTo: 60,
+			Table: []replica.Change{{Key: "applied", Value: []byte("9000")}}},
+		{Repo: b, Entries: entries(5, 1, 10_000, size), HardState: hardState(5, 10_000),
+			Table: []replica.Change{{Key: "applied", Value: []byte("10000")}}},
 	}
 	for cut := 0; ; cut++ {
 		dir := t.TempDir()
 		s := open(t, dir)
-		before := replica.Save{Repo: a, Entries: entries(1, 1, 100, size), HardState: hardState(1, 50),
+		// Longer than what replaces it, and that is longer than a transaction.
+		before := replica.Save{Repo: a, Entries: entries(1, 1, 12_000, size), HardState: hardState(1, 50),
 			Table: []replica.Change{{Key: "applied", Value: []byte("50")}}}
 		if err := s.Save([]replica.Save{before}); err != nil {
 			t.Fatal(err)
@@ -143,16 +144,13 @@ func TestCutTurn(t *testing.T) {
 		}
 		s = open(t, dir)
 		var rest []replica.Save // what the cut took
-		_, last, term, commit := checkLog(t, s, a)
+		_, last, _, commit := checkLog(t, s, a)
 		if commit == 50 {
 			rest = append(rest, turn[0])
 		}
 		switch applied := tableOf(t, s, a)["applied"]; {
 		case applied == "50" && commit == 50 && last >= 50:
-			if last > 100 && term != 2 {
-				t.Fatalf("cut %d: %d entries of term %d", cut, last, term)
-			}
-		case applied == "14000" && commit == 14_000 && last == 15_000:
+		case applied == "9000" && commit == 9_000 && last == 10_000:
 		default:
 			t.Fatalf("cut %d: applied %s, commit %d, last %d", cut, applied, commit, last)
 		}
@@ -160,12 +158,12 @@ func TestCutTurn(t *testing.T) {
 		if commit == 0 {
 			rest = append(rest, turn[1])
 		}
-		if applied := tableOf(t, s, b)["applied"]; (commit == 15_000) != (applied == "15000") || commit != 0 && last != 15_000 {
+		if applied := tableOf(t, s, b)["applied"]; (commit == 10_000) != (applied == "10000") || commit != 0 && last != 10_000 {
 			t.Fatalf("cut %d: applied %q, commit %d, last %d", cut, applied, commit, last)
 		}
 		if err == nil {
 			if cut < 3 {
-				t.Errorf("the turn went in %d transactions, want more than 3 for 30 MB", cut)
+				t.Errorf("the turn went in %d transactions, want at least 3 for 20 MB", cut)
 			}
 			_ = s.Close()
 			return
@@ -218,7 +216,7 @@ func TestCutInstall(t *testing.T) {
 		}
 		if err == nil {
 			if cut < 3 {
-				t.Errorf("the install went in %d transactions, want more than 3 for 27 MB", cut)
+				t.Errorf("the install went in %d transactions, want at least 3 for 27 MB", cut)
 			}
 			return
 		}

@@ -187,6 +187,9 @@ func TestCacheIsBounded(t *testing.T) {
 		if l := s.logs[repo]; l.bytes > recentBytesMax || l.bytes < recentBytesMax/2 {
 			t.Errorf("log %d has %d bytes in memory", n, l.bytes)
 		}
+		if err := s.Save([]replica.Save{{Repo: repo, Entries: entries(2, 75, 76, 100), CompactTo: 40 + uint64(n%2)*20}}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	total := 0
 	for repo, l := range s.logs {

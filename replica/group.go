@@ -66,6 +66,9 @@ type Group struct {
 	leader uint64 // as of the last Turn
 	// held is a message from the leader that waits for bytes; see Step.
 	held *pb.Message
+	// ticks counts Tick; heard is when each member was last heard.
+	ticks uint64
+	heard map[uint64]uint64
 	// compacted is the last index asked to be forgotten.
 	compacted uint64
 }
@@ -74,7 +77,7 @@ type Group struct {
 func New(c Config) (*Group, error) {
 	g := &Group{
 		genesis: c.Table.Genesis(), log: c.Log, table: c.Table,
-		rules: c.Rules, payloads: c.Payloads,
+		rules: c.Rules, payloads: c.Payloads, heard: map[uint64]uint64{},
 	}
 	seat, ok := g.genesis.Member(c.Self)
 	if !ok {
@@ -116,7 +119,10 @@ func (g *Group) Self() Member { return g.self }
 func (g *Group) Table() *Table { return g.table }
 
 // Tick tells the group that one tick has passed.
-func (g *Group) Tick() { g.rn.Tick() }
+func (g *Group) Tick() {
+	g.ticks++
+	g.rn.Tick()
+}
 
 // Campaign asks for votes now.
 func (g *Group) Campaign() error { return g.rn.Campaign() }
@@ -189,6 +195,7 @@ func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 	if !ok || m.GetFrom() != sender.RaftID || m.GetTo() != g.self.RaftID {
 		return nil, fmt.Errorf("%s is not the member that its message names", from)
 	}
+	g.heard[sender.RaftID] = g.ticks
 	switch m.GetType() {
 	case pb.MsgHup, pb.MsgBeat, pb.MsgUnreachable, pb.MsgSnapStatus, pb.MsgCheckQuorum, pb.MsgProp, pb.MsgStorageAppend, pb.MsgStorageAppendResp, pb.MsgStorageApply, pb.MsgStorageApplyResp:
 		return nil, fmt.Errorf("%s sent %s, which is no message between members", from, m.GetType())

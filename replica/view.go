@@ -25,7 +25,7 @@ type Progress struct {
 	Peer identity.PeerID
 	// Match is the last entry known to be durable there.
 	Match uint64
-	// Active: it answered within the last election timeout.
+	// Active: it was heard within the last election timeout.
 	Active bool
 	// InSync: it answered, and holds all that is committed.
 	InSync bool
@@ -49,11 +49,18 @@ func (g *Group) State() State {
 		return s
 	}
 	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
-		active := p.RecentActive || id == g.self.RaftID
+		active := id == g.self.RaftID || g.active(id)
 		s.Members = append(s.Members, Progress{
 			Peer: g.genesis.PeerOf(id), Match: p.Match, Active: active,
 			InSync: active && p.Match >= s.Commit,
 		})
 	})
 	return s
+}
+
+// active is kept here since raft forgets its own note of it with each check of
+// the quorum. A member never heard is not active.
+func (g *Group) active(raftID uint64) bool {
+	at, ever := g.heard[raftID]
+	return ever && g.ticks-at <= electionTicks
 }

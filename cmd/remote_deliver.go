@@ -16,9 +16,14 @@ import (
 	"peer/wire"
 )
 
-// outcomeWaitMax bounds the wait for an outcome once all has been sent, however
-// often the replica says that it is busy.
-const outcomeWaitMax = 30 * time.Minute
+const (
+	// ingestWaitMax bounds the silence of a replica that indexes and checks a
+	// pack, at 50 MB/s and more.
+	ingestWaitMax = 10 * time.Minute
+	// outcomeWaitMax bounds the wait for an outcome once all has been sent,
+	// however often the replica says that it is busy.
+	outcomeWaitMax = time.Hour
+)
 
 // delivery brings one signed transaction into the log, once. Whatever breaks on
 // the way, the same bytes are sent again: the ID makes a second arrival harmless,
@@ -33,9 +38,10 @@ type delivery struct {
 	patience patience
 	say      *remoteText
 
-	retried bool
-	// maybe is set from the moment on that some replica had all it needs to
-	// commit. Then no refusal of a later attempt proves that nothing happened.
+	retried bool // and the person has been told
+	heard   bool // a replica has answered
+	// maybe is set once an attempt ended such that the transaction may have been
+	// committed. Then no refusal of a later one proves that nothing happened.
 	maybe bool
 }
 
@@ -85,8 +91,7 @@ func (d *delivery) send(ctx context.Context, s *session) (*wire.PushDone, error)
 			return nil, d.giveUp(ctx, err)
 		}
 		// That the listing's session had died says nothing about the group.
-		silent := listed && !d.maybe && !refusedByReplica(err)
-		if !d.retried && !silent {
+		if died := listed && !d.heard && !refusedByReplica(err); !died && !d.retried {
 			d.retried = true
 			d.say.line(retryReason(err))
 		}
@@ -96,7 +101,7 @@ func (d *delivery) send(ctx context.Context, s *session) (*wire.PushDone, error)
 
 // try is one attempt, in a session of its own unless one is given.
 func (d *delivery) try(ctx context.Context, s *session) (*wire.PushDone, error) {
-	first := s != nil && !d.maybe
+	eager := s != nil
 	if s == nil {
 		var err error
 		if s, err = d.client.open(ctx, wire.Intent_INTENT_PUSH); err != nil {
@@ -107,52 +112,75 @@ func (d *delivery) try(ctx context.Context, s *session) (*wire.PushDone, error) 
 			return nil, err
 		}
 	}
-	done, err := d.exchange(ctx, s, first)
+	a := &attempt{delivery: d, session: s}
+	done, err := a.run(ctx, eager)
 	if err != nil {
 		s.abort()
+		d.maybe = d.maybe || a.mayHaveCommitted(err)
 		return nil, err
 	}
 	s.close()
 	return done, nil
 }
 
-// exchange sends the transaction, and its pack if the replica wants it. With
-// eager set the pack is made before the replica has answered.
-func (d *delivery) exchange(ctx context.Context, s *session, eager bool) (*wire.PushDone, error) {
-	var p *packStream
-	if d.hasPack && eager {
-		p = d.startPack(ctx, s)
-		defer p.stop()
+// attempt is one session's part in a delivery.
+type attempt struct {
+	*delivery
+	session *session
+	pack    *packStream // nil unless the pack is being made
+	skipped bool        // the replica has the pack already
+}
+
+// mayHaveCommitted says whether the transaction may be committed although the attempt
+// ended with err: the replica had all that it needs, and did not say no.
+func (a *attempt) mayHaveCommitted(err error) bool {
+	var refusal *control.Error
+	if errors.As(err, &refusal) {
+		return refusal.Unknown
 	}
-	if !d.hasPack {
-		d.maybe = true
+	return !a.hasPack || a.skipped || a.pack != nil && a.pack.complete.Load()
+}
+
+// run sends the transaction, and its pack if the replica wants it. With eager
+// set the pack is made before the replica has answered.
+func (a *attempt) run(ctx context.Context, eager bool) (*wire.PushDone, error) {
+	if a.hasPack && eager {
+		a.pack = a.startPack(ctx, a.session)
 	}
-	sendErr := s.send(&wire.PushRequest{Transaction: d.signed, HasPack: d.hasPack, Shallow: d.shallow})
+	done, err := a.ask(ctx)
+	if a.pack != nil {
+		// Whatever ends the stream makes the pack fail; only our own failure counts.
+		if local := a.pack.stop(); local != nil && err != nil {
+			err = local
+		}
+	}
+	return done, err
+}
+
+func (a *attempt) ask(ctx context.Context) (*wire.PushDone, error) {
+	sendErr := a.session.send(&wire.PushRequest{Transaction: a.signed, HasPack: a.hasPack, Shallow: a.shallow})
 	for until := time.Now().Add(outcomeWaitMax); time.Now().Before(until); {
-		frame, err := s.receive() // after a failed write too: it may say why
+		frame, err := a.session.receive() // after a failed write too: it may say why
 		if err != nil && sendErr != nil && !refusedByReplica(err) {
 			err = sendErr
 		}
 		if err != nil {
 			return nil, err
 		}
+		a.heard = true
 		switch kind := frame.GetKind().(type) {
 		case *wire.ToClient_Progress:
-			d.say.progress(kind.Progress.GetText())
+			a.say.progress(kind.Progress.GetText())
 		case *wire.ToClient_Done:
-			return kind.Done, d.check(kind.Done)
+			return kind.Done, a.check(kind.Done)
 		case *wire.ToClient_Go:
-			if d.hasPack && !kind.Go.GetSkipPack() {
-				if p == nil {
-					p = d.startPack(ctx, s)
-					defer p.stop()
-				}
-				return d.stream(s, p)
+			if a.skipped {
+				return nil, &protocolError{"it says go twice"}
 			}
-			d.maybe = true
-			if p != nil {
-				p.cancel()
+			if a.hasPack && !kind.Go.GetSkipPack() {
+				return a.stream(ctx)
 			}
+			a.skipped = true
 		default:
 			return nil, &protocolError{fmt.Sprintf("a %T during a push", kind)}
 		}
@@ -160,41 +188,30 @@ func (d *delivery) exchange(ctx context.Context, s *session, eager bool) (*wire.
 	return nil, errSilent
 }
 
-// stream lets the pack flow and waits for the outcome. The replica may refuse
-// at any moment, so reading never waits for writing.
-func (d *delivery) stream(s *session, p *packStream) (*wire.PushDone, error) {
-	p.release()
-	done, err := d.outcome(s, p)
-	if err != nil {
-		// Whatever ends the stream makes the pack fail; only our own failure counts.
-		if local := p.stop(); local != nil {
-			return nil, local
-		}
+// stream lets the pack flow and reads until the transaction's fate. The replica
+// may refuse at any moment, so reading never waits for writing. While the pack
+// is on its way its writer sets the deadlines: making it may take long, and that
+// is not the replica's fault.
+func (a *attempt) stream(ctx context.Context) (*wire.PushDone, error) {
+	if a.pack == nil {
+		a.pack = a.startPack(ctx, a.session)
 	}
-	if p.complete.Load() {
-		d.maybe = true
-	}
-	return done, err
-}
-
-// outcome reads until the transaction's fate. While the pack is on its way its
-// writer sets the deadlines: making it may take long, and that is not the replica's fault.
-func (d *delivery) outcome(s *session, p *packStream) (*wire.PushDone, error) {
+	a.pack.release()
 	until := time.Time{}
 	for {
-		frame, err := s.read()
+		frame, err := a.session.read()
 		if err != nil {
 			return nil, err
 		}
 		switch kind := frame.GetKind().(type) {
 		case *wire.ToClient_Progress:
-			d.say.progress(kind.Progress.GetText())
+			a.say.progress(kind.Progress.GetText())
 		case *wire.ToClient_Done:
-			return kind.Done, d.check(kind.Done)
+			return kind.Done, a.check(kind.Done)
 		default:
 			return nil, &protocolError{fmt.Sprintf("a %T instead of an outcome", kind)}
 		}
-		if !p.complete.Load() {
+		if !a.pack.complete.Load() {
 			continue
 		}
 		if until.IsZero() {
@@ -203,7 +220,7 @@ func (d *delivery) outcome(s *session, p *packStream) (*wire.PushDone, error) {
 		if time.Now().After(until) {
 			return nil, errSilent
 		}
-		if err := s.stream.SetDeadline(time.Now().Add(frameWaitMax)); err != nil {
+		if err := a.session.stream.SetDeadline(time.Now().Add(ingestWaitMax)); err != nil {
 			return nil, err
 		}
 	}
@@ -232,17 +249,11 @@ func (d *delivery) check(done *wire.PushDone) error {
 // final says that another attempt can't change anything.
 func (d *delivery) final(err error) bool {
 	var local *packError
-	var refusal *control.Error
-	switch {
-	case errors.As(err, &local):
+	if errors.As(err, &local) {
 		return true
-	case errors.As(err, &refusal) && refusal.Unknown:
-		d.maybe = true
-		return false
-	case d.maybe:
-		return false // until the time is up: somebody may know the outcome
 	}
-	return !temporary(err)
+	// As long as something may have happened, somebody may know the outcome.
+	return !d.maybe && !temporary(err)
 }
 
 func (d *delivery) giveUp(ctx context.Context, err error) error {

@@ -89,6 +89,7 @@ type fakeReplica struct {
 	greet  func(n int) *wire.Failure          // instead of a welcome to the nth session, from 0
 	before func(n int, s *fakeSession) bool   // the nth transaction has come, nothing else; true: handled
 	commit func(n int, s *fakeSession) bool   // it has been applied; true: no reply
+	listed func(n int) bool                   // the nth session's listing has been sent; true: break off
 	judge  func(*wire.RefUpdate) *wire.Result // nil: by compare-and-swap alone
 	stale  bool
 }
@@ -207,7 +208,7 @@ func (s *fakeSession) serve(n int) {
 	case wire.Intent_INTENT_ARCHIVE:
 		s.tunnel("upload-archive")
 	case wire.Intent_INTENT_PUSH:
-		s.push()
+		s.push(n)
 	}
 }
 
@@ -231,14 +232,17 @@ func (s *fakeSession) tunnel(service string) {
 	<-done
 }
 
-func (s *fakeSession) push() {
+func (s *fakeSession) push(n int) {
 	s.mu.Lock()
-	refs := s.refs()
+	refs, listed := s.refs(), s.listed
 	s.mu.Unlock()
 	for piece := range slices.Chunk(refs, 2) {
 		s.tell(&wire.ToClient{Kind: &wire.ToClient_Refs{Refs: &wire.RefList{Refs: piece}}})
 	}
 	s.tell(&wire.ToClient{Kind: &wire.ToClient_Refs{Refs: &wire.RefList{Done: true}}})
+	if listed != nil && listed(n) {
+		return
+	}
 	request, tx := new(wire.PushRequest), new(wire.Transaction)
 	if err := wire.ReadFrame(s, request, wire.RequestBytesMax); err != nil {
 		return
@@ -249,7 +253,7 @@ func (s *fakeSession) push() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.arrived)
+	n = len(s.arrived)
 	s.arrived, s.requests = append(s.arrived, tx), append(s.requests, request)
 	if s.before != nil && s.before(n, s) {
 		return

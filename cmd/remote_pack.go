@@ -113,6 +113,6 @@ func (p *packStream) finish(ctx context.Context) {
 		return
 	}
 	p.complete.Store(true)
-	_ = p.session.stream.SetDeadline(time.Now().Add(frameWaitMax))
+	_ = p.session.stream.SetDeadline(time.Now().Add(ingestWaitMax))
 	_ = wire.WriteChunk(p.session.stream, nil)
 }

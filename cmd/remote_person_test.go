@@ -121,7 +121,7 @@ func (p *person) commit(dir, file, text string) string {
 		p.t.Fatal(err)
 	}
 	p.ok(dir, "add", file)
-	p.ok(dir, "commit", "--quiet", "-m", text[:min(len(text), 40)])
+	p.ok(dir, "commit", "--quiet", "-m", strings.ToValidUTF8(strings.ReplaceAll(text[:min(len(text), 40)], "\x00", ""), "?"))
 	return p.ok(dir, "rev-parse", "HEAD")
 }
 

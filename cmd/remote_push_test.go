@@ -129,14 +129,7 @@ func TestPushMovesRefs(t *testing.T) {
 			}
 		},
 		"large pack": func(t *testing.T, f *fakeReplica, p *person) {
-			noise := make([]byte, 3<<20)
-			for i, x := 0, uint32(1); i < len(noise); i++ {
-				x ^= x << 13
-				x ^= x >> 17
-				x ^= x << 5
-				noise[i] = byte(x)
-			}
-			oid := p.commit("w", "noise", string(noise))
+			oid := p.commit("w", "noise", noise(3<<20))
 			p.run("w", "push", "--progress").exits(0).says("Writing objects: 100%")
 			wantRef(t, f, "refs/heads/main", oid)
 		},

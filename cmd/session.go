@@ -27,6 +27,9 @@ type unreachable struct{ error }
 
 func (e *unreachable) Unwrap() error { return e.error }
 
+// errNobody says that no replica answered at all.
+var errNobody = fmt.Errorf("no replica answers within %v", sessionOpenMax)
+
 // client opens sessions with one repository, in the name of a home's key.
 type client struct {
 	address identity.Address
@@ -54,7 +57,7 @@ func (c *client) open(ctx context.Context, intent wire.Intent) (*session, error)
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(sessionOpenMax, func() { cancel(errSilent) })
+	timer := time.AfterFunc(sessionOpenMax, func() { cancel(errNobody) })
 	defer timer.Stop()
 	stream, err := c.stream(ctx, intent == wire.Intent_INTENT_PUSH)
 	if err == nil {
@@ -89,10 +92,15 @@ func (c *client) stream(ctx context.Context, push bool) (wire.Stream, error) {
 		c.dialer = d
 	}
 	stream, err := c.dialer.Session(ctx, c.address.RepoID().String(), push)
-	if err != nil {
-		return nil, errors.Join(err, c.Close())
+	if err == nil {
+		return stream, nil
 	}
-	return stream, nil
+	// A refusal came over a way that works. Any other is looked for anew.
+	var refusal *control.Error
+	if !errors.As(err, &refusal) || refusal.Unknown {
+		_ = c.Close()
+	}
+	return nil, err
 }
 
 func (c *client) hello(intent wire.Intent) (*wire.Signed, pin, error) {
@@ -141,5 +149,6 @@ func temporary(err error) bool {
 	var conflict *genesisConflict
 	var broken *protocolError
 	var alone *unreachable
-	return !errors.As(err, &conflict) && !errors.As(err, &broken) && !errors.As(err, &alone)
+	final := errors.As(err, &conflict) || errors.As(err, &broken) || errors.As(err, &alone) || errors.Is(err, errNobody)
+	return !final
 }

@@ -63,7 +63,7 @@ func (c *Command) Output(ctx context.Context, max int) ([]byte, error) {
 	if out.full {
 		return nil, fmt.Errorf("git %s: wrote more than %d bytes", c.Args[0], max)
 	}
-	return out.Bytes(), err
+	return out.buf.Bytes(), err
 }
 
 // process is a command that has started.
@@ -189,16 +189,17 @@ func baseEnv() []string {
 }
 
 // limitedBuffer keeps up to max bytes and remembers whether there were more.
+// NB: it must not embed its buffer, whose ReadFrom would get round the limit.
 type limitedBuffer struct {
-	bytes.Buffer
+	buf  bytes.Buffer
 	max  int
 	full bool
 }
 
 func (b *limitedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.max {
+	if b.buf.Len()+len(p) > b.max {
 		b.full = true
 		return len(p), nil // or the child would die of a broken pipe, which hides why
 	}
-	return b.Buffer.Write(p)
+	return b.buf.Write(p)
 }

@@ -52,8 +52,11 @@ type MissingError struct {
 }
 
 func (e *MissingError) Error() string {
-	if len(e.OIDs) > 0 {
-		return fmt.Sprintf("missing object %s and %d more", e.OIDs[0], len(e.OIDs)-1)
+	switch n := len(e.OIDs); {
+	case n == 1:
+		return "missing object " + e.OIDs[0].String()
+	case n > 1:
+		return fmt.Sprintf("missing object %s and %d more", e.OIDs[0], n-1)
 	}
 	return "missing necessary objects: " + e.Detail
 }

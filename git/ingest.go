@@ -109,7 +109,7 @@ func (q *Quarantine) indexPack(ctx context.Context, pack io.Reader, o IngestOpti
 	case waitErr != nil:
 		return q.packError(ctx, waitErr, o)
 	}
-	return q.indexed(&f, out.String(), o)
+	return q.indexed(&f, out.buf.String(), o)
 }
 
 // indexed takes the result of an index-pack that succeeded.

@@ -26,13 +26,17 @@ func idxCount(path string) (uint32, error) {
 		return 0, err
 	}
 	defer f.Close()
-	return readIdxHeader(f, path)
+	n, err := parseIdxHeader(f)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
 }
 
-func readIdxHeader(r io.Reader, path string) (uint32, error) {
+func parseIdxHeader(r io.Reader) (uint32, error) {
 	var header [idxHeaderBytes]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil || string(header[:len(idxMagic)]) != idxMagic {
-		return 0, fmt.Errorf("%s: %w", path, errIndex)
+		return 0, errIndex
 	}
 	return binary.BigEndian.Uint32(header[idxHeaderBytes-4:]), nil
 }
@@ -49,21 +53,29 @@ func readOIDTable(path string, oidLen int) (oidTable, error) {
 		return oidTable{}, err
 	}
 	defer f.Close()
-	n, err := readIdxHeader(f, path)
-	if err != nil {
-		return oidTable{}, err
-	}
 	info, err := f.Stat()
 	if err != nil {
 		return oidTable{}, err
 	}
-	size := int64(n) * int64(oidLen)
-	if size > info.Size() {
-		return oidTable{}, fmt.Errorf("%s: %w", path, errIndex)
-	}
-	t := oidTable{raw: make([]byte, size), len: oidLen}
-	if _, err := io.ReadFull(f, t.raw); err != nil {
+	t, err := parseOIDTable(f, info.Size(), oidLen)
+	if err != nil {
 		return oidTable{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return t, nil
+}
+
+// parseOIDTable reads from the beginning of an index of the given size.
+func parseOIDTable(r io.Reader, size int64, oidLen int) (oidTable, error) {
+	n, err := parseIdxHeader(r)
+	if err != nil {
+		return oidTable{}, err
+	}
+	if int64(n)*int64(oidLen) > size {
+		return oidTable{}, errIndex
+	}
+	t := oidTable{raw: make([]byte, int(n)*oidLen), len: oidLen}
+	if _, err := io.ReadFull(r, t.raw); err != nil {
+		return oidTable{}, errIndex
 	}
 	return t, nil
 }

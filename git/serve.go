@@ -38,8 +38,9 @@ const (
 //
 // It returns when the child has ended. With versions 0 and 1 a goroutine reads
 // from in until then; to end that, in should have a SetReadDeadline (as streams
-// and connections have) or a Close, and must not be read any more. Idle clients
-// are up to whoever owns the stream and sets its deadlines.
+// and connections have) or a Close, and must not be read any more. When the
+// context ends git is killed; ending a Read or Write that hangs, and idle
+// clients, is up to whoever owns the stream.
 func (r *Repo) UploadPack(ctx context.Context, in io.Reader, out io.Writer, version int, gate Gate) error {
 	c := &Command{Args: []string{"upload-pack", "--strict", r.dir}, Dir: r.dir}
 	version = min(version, 2) // git takes what it doesn't know for version 0

@@ -161,7 +161,7 @@ func (c *Client) memberSession(ctx context.Context, g *replica.Genesis) (wire.St
 			others = append(others, m.Peer)
 		}
 	}
-	var last error = errNotFound(g.Repo)
+	last := errNotFound(g.Repo)
 	for _, p := range append(connected, others...) {
 		opening, cancel := context.WithTimeout(ctx, probeTimeout+time.Second)
 		s, err := c.net.Open(opening, p, protocolSession)

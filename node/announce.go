@@ -29,7 +29,7 @@ func topicOf(repo identity.RepoID) string { return "repo/1/" + repo.String() }
 // after each commit of this leader, so it does its work elsewhere.
 func (n *Node) announce(g *group) {
 	hint := n.hint(g)
-	n.work.Go(func() {
+	n.spawn(func() {
 		ctx, cancel := context.WithTimeout(n.ctx, gossipTimeout)
 		defer cancel()
 		if record, err := n.signHint(g, hint); err == nil {

@@ -37,14 +37,30 @@ func (g *group) stepped(need *replica.Need, err error) {
 		return
 	}
 	g.needing = true
-	g.n.work.Go(func() {
+	g.n.spawn(func() {
 		err := g.meet(need)
-		if err != nil {
+		for pause := retryMin; err != nil && g.n.ctx.Err() == nil; pause = min(2*pause, retryMax) {
 			g.log.Warn("cannot get what the log needs; trying again", "entry", need.Index, "error", err)
+			if need.Table == nil {
+				break // raft sends the append again, if its entry still stands
+			}
+			// A snapshot is sent once: its sender waits for the acknowledgement.
+			select {
+			case <-time.After(pause):
+			case <-g.n.ctx.Done():
+				return
+			}
+			err = g.meet(need)
 		}
 		g.n.post(func() { g.met(err) })
 	})
 }
+
+// Pauses between attempts to fetch a snapshot's objects.
+const (
+	retryMin = time.Second
+	retryMax = 15 * time.Second
+)
 
 func (g *group) met(err error) {
 	g.needing = false

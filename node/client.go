@@ -90,17 +90,17 @@ func parseKnown(raw []byte, repo identity.RepoID) *replica.Genesis {
 // askAround asks every connected node. The first valid genesis counts: it is
 // signed by the owner whose key is part of the repository's ID.
 func (c *Client) askAround(ctx context.Context, repo identity.RepoID) *replica.Genesis {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	found := make(chan *replica.Genesis, 1)
 	var wg sync.WaitGroup
 	for _, p := range c.net.Connected() {
 		wg.Go(func() {
-			r, err := c.tell(ctx, p, &wire.GroupRequest{Kind: &wire.GroupRequest_Where{Where: &wire.Where{Repo: repo[:]}}})
+			at, err := c.whereAt(ctx, p, repo)
 			if err != nil {
 				return
 			}
-			g, err := replica.ParseGenesis(r.GetWhere().GetGenesis())
+			g, err := replica.ParseGenesis(at.GetGenesis())
 			if err != nil || g.Repo != repo {
 				return
 			}
@@ -140,38 +140,58 @@ func (c *Client) lookUp(ctx context.Context, repo identity.RepoID) *replica.Gene
 }
 
 // Session opens a stream to a replica of repo.
-func (c *Client) Session(ctx context.Context, repo identity.RepoID, _ bool) (wire.Stream, error) {
+func (c *Client) Session(ctx context.Context, repo identity.RepoID, push bool) (wire.Stream, error) {
 	g, err := c.locate(ctx, repo)
 	if err != nil {
 		return nil, err
 	}
-	return c.memberSession(ctx, g)
+	return c.memberSession(ctx, g, push)
 }
 
-// memberSession opens a session at the first member that answers, connected
-// ones first.
-func (c *Client) memberSession(ctx context.Context, g *replica.Genesis) (wire.Stream, error) {
-	var connected, others []identity.PeerID
-	for _, m := range g.Members {
-		switch {
-		case m.Peer == c.net.Self(): // it has a seat but no replica: its disk is new
-		case c.net.IsConnected(m.Peer):
-			connected = append(connected, m.Peer)
-		default:
-			others = append(others, m.Peer)
-		}
-	}
+// memberSession opens a session at the first member that has the repository,
+// connected ones first; for a push at the leader, if that member knows it.
+func (c *Client) memberSession(ctx context.Context, g *replica.Genesis, push bool) (wire.Stream, error) {
 	last := errNotFound(g.Repo)
-	for _, p := range append(connected, others...) {
-		opening, cancel := context.WithTimeout(ctx, probeTimeout+time.Second)
-		s, err := c.net.Open(opening, p, protocolSession)
-		cancel()
+	for _, p := range c.membersToAsk(g) {
+		at, err := c.whereAt(ctx, p, g.Repo)
+		if err != nil {
+			last = err
+			continue
+		}
+		if leader := identity.PeerID(at.GetLeader()); push && leader != "" && leader != c.net.Self() {
+			p = leader
+		}
+		s, err := c.net.Open(ctx, p, protocolSession)
 		if err == nil {
 			return s, nil
 		}
 		last = err
 	}
 	return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM, "no replica of "+g.Name+" answers: "+last.Error(), "start one of its nodes, then try again")
+}
+
+// whereAt asks one node what it knows about a repository.
+func (c *Client) whereAt(ctx context.Context, p identity.PeerID, repo identity.RepoID) (*wire.WhereReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	r, err := c.tell(ctx, p, &wire.GroupRequest{Kind: &wire.GroupRequest_Where{Where: &wire.Where{Repo: repo[:]}}})
+	return r.GetWhere(), err
+}
+
+// membersToAsk lists the members, connected ones first. This node itself has a
+// seat but no replica when its disk is new.
+func (c *Client) membersToAsk(g *replica.Genesis) []identity.PeerID {
+	var connected, others []identity.PeerID
+	for _, m := range g.Members {
+		switch {
+		case m.Peer == c.net.Self():
+		case c.net.IsConnected(m.Peer):
+			connected = append(connected, m.Peer)
+		default:
+			others = append(others, m.Peer)
+		}
+	}
+	return append(connected, others...)
 }
 
 // Show describes a repository as its replicas tell, the leader's word first.
@@ -181,9 +201,9 @@ func (c *Client) Show(ctx context.Context, repo identity.RepoID) (Info, error) {
 		return Info{}, err
 	}
 	var last error
-	for _, m := range genesis.Members {
-		info, err := c.showAt(ctx, genesis, m.Peer)
-		if err == nil && info.Leader != "" && info.Leader != m.Peer {
+	for _, p := range c.membersToAsk(genesis) {
+		info, err := c.showAt(ctx, genesis, p)
+		if err == nil && info.Leader != "" && info.Leader != p {
 			if led, err := c.showAt(ctx, genesis, info.Leader); err == nil {
 				return led, nil
 			}

@@ -46,6 +46,7 @@ const (
 	helloTimeout     = 10 * time.Second // a stream that opens and says nothing
 	requestTimeout   = 30 * time.Second // a whole request and its answer, unless it carries a pack
 	idleTimeout      = 2 * time.Minute  // a transfer that stopped moving
+	hookTimeout      = 15 * time.Minute // between a listing and its push: git runs the pusher's hooks there
 	pushTimeout      = 6 * time.Hour    // a whole push
 	confirmTimeout   = time.Second      // a listing without a leader is served stale after this
 	leaderTimeout    = 4 * time.Second  // a push waits this long for an election

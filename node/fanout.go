@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"peer/git"
@@ -25,7 +25,7 @@ type fanout struct {
 	live    []*follower // that still take chunks
 	results chan bool   // one for each follower: whether it holds the payload
 	whole   bool        // finish was called
-	work    sync.WaitGroup
+	running atomic.Int32
 }
 
 type follower struct {
@@ -49,9 +49,12 @@ func (u *push) startFanout() *fanout {
 		}
 		to := &follower{peer: m.Peer, queue: make(chan *wire.StageChunk, stageQueueChunks), gone: make(chan struct{})}
 		f.live = append(f.live, to)
-		f.work.Go(func() { f.run(ctx, to) })
 	}
 	f.started = len(f.live)
+	f.running.Store(int32(f.started))
+	for _, to := range slices.Clone(f.live) {
+		u.n.spawn(func() { f.run(ctx, to) })
+	}
 	return f
 }
 
@@ -62,6 +65,9 @@ func (f *fanout) run(ctx context.Context, to *follower) {
 		close(to.gone)
 	}
 	f.results <- err == nil
+	if f.running.Add(-1) == 0 {
+		f.cancel()
+	}
 }
 
 // stream sends one follower its chunks, and waits until it says that all of it
@@ -252,11 +258,7 @@ func (f *fanout) awaitQuorum(ctx context.Context) error {
 // release ends the fanout with its push. Followers that were sent everything
 // and are only slow to answer keep their time; the others are reset.
 func (f *fanout) release() {
-	if !f.whole {
+	if !f.whole || f.started == 0 {
 		f.cancel()
 	}
-	f.u.n.work.Go(func() {
-		f.work.Wait()
-		f.cancel()
-	})
 }

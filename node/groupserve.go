@@ -14,6 +14,8 @@ import (
 
 // serveGroup answers one request of another node.
 func (n *Node) serveGroup(from identity.PeerID, s wire.Stream) {
+	stop := context.AfterFunc(n.ctx, func() { _ = s.Reset() })
+	defer stop()
 	req := new(wire.GroupRequest)
 	err := s.SetDeadline(time.Now().Add(helloTimeout))
 	if err == nil {

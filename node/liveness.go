@@ -18,6 +18,8 @@ const (
 	// foundingGrace is the base right after a group was founded or opened: its
 	// other members may still be on their way.
 	foundingGrace = 40 * time.Millisecond
+	// greetingGrace lets a leader that is there already make itself heard first.
+	greetingGrace = 300 * time.Millisecond
 	// handOverTicks is how long a leader leads before it hands over to a higher
 	// member in sync, and how long it waits before it tries again.
 	handOverTicks = 20
@@ -38,10 +40,15 @@ type leadership struct {
 // nothing: the other side is dialled at once, and only when nothing answers do
 // the groups that it led look for another leader.
 func (n *Node) peerChanged(peer identity.PeerID, connected bool) {
-	if connected || n.ctx.Err() != nil {
+	if n.ctx.Err() != nil {
 		return
 	}
-	n.work.Go(func() {
+	if connected {
+		n.spawn(func() { n.post(func() { n.greeted(peer) }) })
+		return
+	}
+	n.spawn(func() {
+		n.post(func() { n.interrupted(peer) })
 		ctx, cancel := context.WithTimeout(n.ctx, redialTimeout)
 		defer cancel()
 		if err := n.cfg.Network.Redial(ctx, peer); err == nil || n.ctx.Err() != nil {
@@ -50,6 +57,25 @@ func (n *Node) peerChanged(peer identity.PeerID, connected bool) {
 		n.log.Info("node dropped", "peer", peer)
 		n.post(func() { n.forget(peer) })
 	})
+}
+
+// greeted has groups without a leader look for one: a majority may be there now.
+func (n *Node) greeted(peer identity.PeerID) {
+	for _, g := range n.allGroups() {
+		if _, ok := g.genesis.Member(peer); ok && g.problem == nil && g.core.State().Leader == "" {
+			g.campaignSoon(greetingGrace)
+		}
+	}
+}
+
+// interrupted has a snapshot sent again that the peer may have lost.
+func (n *Node) interrupted(peer identity.PeerID) {
+	for _, g := range n.allGroups() {
+		if _, ok := g.genesis.Member(peer); ok && g.problem == nil {
+			g.core.SnapshotSent(peer, false)
+			n.touch(g)
+		}
+	}
 }
 
 // forget has the groups that peer led look for another leader.
@@ -77,7 +103,7 @@ func (g *group) campaignSoon(base time.Duration) {
 		return
 	}
 	wait := base + time.Duration(action.Rank)*campaignStep
-	g.n.work.Go(func() {
+	g.n.spawn(func() {
 		select {
 		case <-time.After(wait):
 		case <-g.n.ctx.Done():

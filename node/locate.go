@@ -31,6 +31,6 @@ func (n *Node) ownSession(*group) (wire.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.work.Go(func() { n.serveSession(n.self, server) })
+	n.spawn(func() { n.serveSession(n.self, server) })
 	return client, nil
 }

@@ -27,7 +27,9 @@ type Node struct {
 
 	ctx    context.Context // ends, with its cause, when the node stops
 	cancel context.CancelCauseFunc
-	work   sync.WaitGroup // every goroutine of the node
+	// work counts every goroutine of the node; see spawn.
+	work     sync.WaitGroup
+	spawning sync.Mutex
 
 	loop    loop
 	raftOut senders
@@ -79,16 +81,27 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 }
 
 func (n *Node) start() {
-	n.work.Go(n.run)
+	n.spawn(n.run)
 	net := n.cfg.Network
 	net.Handle(protocolRaft, n.serveRaft)
 	net.Handle(protocolGroup, n.serveGroup)
 	net.Handle(protocolSession, func(from identity.PeerID, s wire.Stream) { n.serveSession(from, s) })
 	net.OnPeer(n.peerChanged)
-	n.work.Go(n.announceLoop)
-	n.work.Go(n.maintainLoop)
+	n.spawn(n.announceLoop)
+	n.spawn(n.maintainLoop)
 	for _, g := range n.allGroups() {
 		g.protectMembers()
+		n.post(func() { g.campaignSoon(foundingGrace) })
+	}
+}
+
+// spawn runs f on a goroutine that Close waits for. A node that stops takes up
+// no new work: then f does not run.
+func (n *Node) spawn(f func()) {
+	n.spawning.Lock()
+	defer n.spawning.Unlock()
+	if n.ctx.Err() == nil {
+		n.work.Go(f)
 	}
 }
 
@@ -103,7 +116,9 @@ func (n *Node) Err() error { return context.Cause(n.ctx) }
 
 // Close stops the node and waits for all it started.
 func (n *Node) Close() error {
+	n.spawning.Lock() // whoever is spawning counts its work before we wait for it
 	n.cancel(ErrClosed)
+	n.spawning.Unlock()
 	n.work.Wait()
 	if err := n.Err(); !errors.Is(err, ErrClosed) {
 		return err

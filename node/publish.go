@@ -132,7 +132,7 @@ func (p *publisher) push(next publication) {
 	}
 	if !p.running {
 		p.running = true
-		p.g.n.work.Go(p.run)
+		p.g.n.spawn(p.run)
 	}
 }
 

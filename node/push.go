@@ -45,8 +45,7 @@ func (s *session) leadPush(ctx context.Context) error {
 		return err
 	}
 	req := new(wire.PushRequest)
-	// The person may be asked for a passphrase, or git may pack for a while.
-	if err := s.stream.SetDeadline(time.Now().Add(pushTimeout)); err != nil {
+	if err := s.stream.SetDeadline(time.Now().Add(hookTimeout)); err != nil {
 		return err
 	}
 	if err := wire.ReadFrame(s.stream, req, wire.RequestBytesMax); err != nil {

@@ -45,7 +45,9 @@ func (g *group) send(messages []*pb.Message) {
 	}
 }
 
-// lost tells raft about a snapshot that did not get through.
+// lost tells raft about a snapshot that did not get through. One that did is
+// over when its receiver acknowledges it, which may take as long as fetching
+// all its objects.
 func (g *group) lost(to identity.PeerID, m *pb.Message) {
 	if m.GetType() == pb.MsgSnap {
 		g.core.SnapshotSent(to, false)
@@ -59,7 +61,7 @@ func (s *senders) enqueue(to identity.PeerID, o outgoing) bool {
 	if !ok {
 		queue = make(chan outgoing, raftQueueLen)
 		s.to[to] = queue
-		s.n.work.Go(func() { s.run(to, queue) })
+		s.n.spawn(func() { s.run(to, queue) })
 	}
 	select {
 	case queue <- o:
@@ -143,11 +145,6 @@ func (s *senders) deliver(to identity.PeerID, stream wire.Stream, batch []outgoi
 	if err := wire.WriteFrame(stream, frame); err != nil {
 		_ = stream.Reset()
 		return nil, err
-	}
-	for _, o := range batch {
-		if o.m.GetType() == pb.MsgSnap {
-			o.g.n.post(func() { o.g.core.SnapshotSent(to, true); o.g.n.touch(o.g) })
-		}
 	}
 	return stream, nil
 }

@@ -23,6 +23,8 @@ type session struct {
 // serveSession serves one client. from is the node that opened the stream: the
 // client's own, a relay, or this node itself.
 func (n *Node) serveSession(from identity.PeerID, stream wire.Stream) {
+	stop := context.AfterFunc(n.ctx, func() { _ = stream.Reset() })
+	defer stop()
 	leave, err := n.admitSession()
 	if err == nil {
 		defer leave()

@@ -215,10 +215,10 @@ func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 // Resume goes on with what Step held back. It may find the next need.
 func (g *Group) Resume() (*Need, error) {
 	m := g.held
+	g.held = nil
 	if m == nil {
 		return nil, nil
 	}
-	g.held = nil
 	if m.GetType() == pb.MsgSnap {
 		return nil, g.step(m)
 	}
@@ -250,7 +250,9 @@ func (g *Group) stepAppend(from identity.PeerID, m *pb.Message) (*Need, error) {
 			continue
 		}
 		need.From = from
-		g.held = m
+		if g.held.GetType() != pb.MsgSnap { // a snapshot that waits comes first
+			g.held = m
+		}
 		cut, _ := proto.Clone(m).(*pb.Message)
 		cut.Entries = cut.Entries[:i]
 		cut.Commit = new(min(m.GetCommit(), m.GetIndex()+uint64(i)))
@@ -308,6 +310,9 @@ func (g *Group) stepSnapshot(from identity.PeerID, m *pb.Message) (*Need, error)
 	}
 	if index := m.GetSnapshot().GetMetadata().GetIndex(); index != s.GetMeta().GetIndex() {
 		return nil, fmt.Errorf("snapshot from %s: table of index %d for position %d", from, s.GetMeta().GetIndex(), index)
+	}
+	if g.held.GetType() == pb.MsgSnap {
+		return nil, nil // one is waiting for its objects; raft goes on from there
 	}
 	g.held = m
 	return &Need{Table: s, From: from, Index: s.GetMeta().GetIndex()}, nil

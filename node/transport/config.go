@@ -1,8 +1,13 @@
 package transport
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"peer/identity"
 )
@@ -39,7 +44,8 @@ type Config struct {
 	// MDNS finds hosts of the network on the local link, by multicast.
 	MDNS bool
 
-	// Records checks the values of the DHT. Nil: no record is stored or read.
+	// Records checks the values of the DHT. Nil: no record is stored or read,
+	// so every server of a network wants it, one that only bootstraps too.
 	Records Records
 	// LoadAddrs returns the address book at start. Nil: it begins empty.
 	LoadAddrs func() (map[identity.PeerID][]string, error)
@@ -85,6 +91,49 @@ type Records interface {
 	// Validate says what is wrong with value as the record of key. It is
 	// asked before a record is stored and before one is returned.
 	Validate(key, value []byte) error
-	// Select returns the index of the best of values, all of them valid.
+	// Select returns the index of the best of values, all of them valid; the
+	// first of equals, or a record could not be put again.
 	Select(key []byte, values [][]byte) (int, error)
+}
+
+// check fills in defaults and reads what is text.
+func (c *Config) check() (listen []ma.Multiaddr, boot map[peer.ID]peer.AddrInfo, err error) {
+	if c.Rendezvous == "" {
+		return nil, nil, errors.New("rendezvous: the network has no name")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.KeepAlive <= 0 {
+		c.KeepAlive = DefaultKeepAlive
+	}
+	if c.WriteTimeout <= 0 {
+		c.WriteTimeout = DefaultWriteTimeout
+	}
+	if c.StreamsPerPeer <= 0 {
+		c.StreamsPerPeer = DefaultStreamsPerPeer
+	}
+	if c.StreamsTotal <= 0 {
+		c.StreamsTotal = DefaultStreamsTotal
+	}
+	for _, s := range c.Listen {
+		a, err := ma.NewMultiaddr(s)
+		if err != nil {
+			return nil, nil, fmt.Errorf("listen on %.200q: want a multiaddr such as /ip4/0.0.0.0/tcp/4001: %w", s, err)
+		}
+		if c.Secret != "" && hasQUIC([]ma.Multiaddr{a}) {
+			return nil, nil, fmt.Errorf("listen on %s: QUIC cannot be closed by a secret: listen on tcp, or open the network", a)
+		}
+		listen = append(listen, a)
+	}
+	boot = make(map[peer.ID]peer.AddrInfo)
+	for _, s := range c.Bootstrap {
+		info, err := addrInfo(s)
+		if err != nil {
+			return nil, nil, fmt.Errorf("bootstrap %w", err)
+		}
+		info.Addrs = append(boot[info.ID].Addrs, info.Addrs...)
+		boot[info.ID] = info
+	}
+	return listen, boot, nil
 }

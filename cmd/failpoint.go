@@ -27,3 +27,13 @@ func failAt(spec string) func(string) {
 		}
 	}
 }
+
+// logKeep reads how many entries a log keeps for members that lag; 0, the
+// default, for anything else. Tests make it small to see snapshots.
+func logKeep(env string) uint64 {
+	n, err := strconv.ParseUint(env, 10, 32)
+	if err != nil {
+		return 0
+	}
+	return n
+}

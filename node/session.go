@@ -184,7 +184,7 @@ func (s *session) fetch(ctx context.Context) error {
 	if s.hello.GetIntent() == wire.Intent_INTENT_ARCHIVE {
 		err = s.g.repo.UploadArchive(ctx, body, body, &s.g.pub.gate)
 	} else {
-		err = s.g.repo.UploadPack(ctx, body, body, 2, &s.g.pub.gate)
+		err = s.g.repo.UploadPack(ctx, body, body, s.hello.GetGitVersion().Git(), &s.g.pub.gate)
 	}
 	if err != nil {
 		// Git has said on its own stream what was wrong; a frame would be noise in it.

@@ -92,6 +92,60 @@ func (Intent) EnumDescriptor() ([]byte, []int) {
 	return file_wire_session_proto_rawDescGZIP(), []int{0}
 }
 
+// GitVersion is the version of git's own protocol that a FETCH begins with. Git
+// accepts the newest from whoever answers; older programs do not.
+type GitVersion int32
+
+const (
+	GitVersion_GIT_VERSION_UNSPECIFIED GitVersion = 0 // version 2
+	GitVersion_GIT_VERSION_0           GitVersion = 1
+	GitVersion_GIT_VERSION_1           GitVersion = 2
+	GitVersion_GIT_VERSION_2           GitVersion = 3
+)
+
+// Enum value maps for GitVersion.
+var (
+	GitVersion_name = map[int32]string{
+		0: "GIT_VERSION_UNSPECIFIED",
+		1: "GIT_VERSION_0",
+		2: "GIT_VERSION_1",
+		3: "GIT_VERSION_2",
+	}
+	GitVersion_value = map[string]int32{
+		"GIT_VERSION_UNSPECIFIED": 0,
+		"GIT_VERSION_0":           1,
+		"GIT_VERSION_1":           2,
+		"GIT_VERSION_2":           3,
+	}
+)
+
+func (x GitVersion) Enum() *GitVersion {
+	p := new(GitVersion)
+	*p = x
+	return p
+}
+
+func (x GitVersion) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GitVersion) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_session_proto_enumTypes[1].Descriptor()
+}
+
+func (GitVersion) Type() protoreflect.EnumType {
+	return &file_wire_session_proto_enumTypes[1]
+}
+
+func (x GitVersion) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GitVersion.Descriptor instead.
+func (GitVersion) EnumDescriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{1}
+}
+
 type FailureCode int32
 
 const (
@@ -155,11 +209,11 @@ func (x FailureCode) String() string {
 }
 
 func (FailureCode) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_session_proto_enumTypes[1].Descriptor()
+	return file_wire_session_proto_enumTypes[2].Descriptor()
 }
 
 func (FailureCode) Type() protoreflect.EnumType {
-	return &file_wire_session_proto_enumTypes[1]
+	return &file_wire_session_proto_enumTypes[2]
 }
 
 func (x FailureCode) Number() protoreflect.EnumNumber {
@@ -168,7 +222,7 @@ func (x FailureCode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FailureCode.Descriptor instead.
 func (FailureCode) EnumDescriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{1}
+	return file_wire_session_proto_rawDescGZIP(), []int{2}
 }
 
 // Hello is signed with the key of the client's home.
@@ -182,6 +236,7 @@ type Hello struct {
 	SeenIndex     uint64                 `protobuf:"varint,6,opt,name=seen_index,json=seenIndex,proto3" json:"seen_index,omitempty"` // the replica answers from at least this index
 	Intent        Intent                 `protobuf:"varint,7,opt,name=intent,proto3,enum=peer.wire.v1.Intent" json:"intent,omitempty"`
 	StaleOk       bool                   `protobuf:"varint,8,opt,name=stale_ok,json=staleOk,proto3" json:"stale_ok,omitempty"` // answer from the published index without asking the leader
+	GitVersion    GitVersion             `protobuf:"varint,9,opt,name=git_version,json=gitVersion,proto3,enum=peer.wire.v1.GitVersion" json:"git_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -270,6 +325,13 @@ func (x *Hello) GetStaleOk() bool {
 		return x.StaleOk
 	}
 	return false
+}
+
+func (x *Hello) GetGitVersion() GitVersion {
+	if x != nil {
+		return x.GitVersion
+	}
+	return GitVersion_GIT_VERSION_UNSPECIFIED
 }
 
 type OpenSession struct {
@@ -1099,7 +1161,7 @@ var File_wire_session_proto protoreflect.FileDescriptor
 
 const file_wire_session_proto_rawDesc = "" +
 	"\n" +
-	"\x12wire/session.proto\x12\fpeer.wire.v1\x1a\x0ewire/log.proto\"\xe1\x01\n" +
+	"\x12wire/session.proto\x12\fpeer.wire.v1\x1a\x0ewire/log.proto\"\x9c\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04repo\x18\x02 \x01(\fR\x04repo\x12\x18\n" +
@@ -1109,7 +1171,9 @@ const file_wire_session_proto_rawDesc = "" +
 	"\n" +
 	"seen_index\x18\x06 \x01(\x04R\tseenIndex\x12,\n" +
 	"\x06intent\x18\a \x01(\x0e2\x14.peer.wire.v1.IntentR\x06intent\x12\x19\n" +
-	"\bstale_ok\x18\b \x01(\bR\astaleOk\"S\n" +
+	"\bstale_ok\x18\b \x01(\bR\astaleOk\x129\n" +
+	"\vgit_version\x18\t \x01(\x0e2\x18.peer.wire.v1.GitVersionR\n" +
+	"gitVersion\"S\n" +
 	"\vOpenSession\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\x05hello\x12\x18\n" +
 	"\arelayed\x18\x02 \x01(\bR\arelayed\"\xb9\x01\n" +
@@ -1171,7 +1235,13 @@ const file_wire_session_proto_rawDesc = "" +
 	"\fINTENT_FETCH\x10\x01\x12\x0f\n" +
 	"\vINTENT_PUSH\x10\x02\x12\x0f\n" +
 	"\vINTENT_SHOW\x10\x03\x12\x12\n" +
-	"\x0eINTENT_ARCHIVE\x10\x04*\xaf\x02\n" +
+	"\x0eINTENT_ARCHIVE\x10\x04*b\n" +
+	"\n" +
+	"GitVersion\x12\x1b\n" +
+	"\x17GIT_VERSION_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rGIT_VERSION_0\x10\x01\x12\x11\n" +
+	"\rGIT_VERSION_1\x10\x02\x12\x11\n" +
+	"\rGIT_VERSION_2\x10\x03*\xaf\x02\n" +
 	"\vFailureCode\x12\x17\n" +
 	"\x13FAILURE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11FAILURE_NOT_FOUND\x10\x01\x12\x16\n" +
@@ -1200,51 +1270,53 @@ func file_wire_session_proto_rawDescGZIP() []byte {
 	return file_wire_session_proto_rawDescData
 }
 
-var file_wire_session_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_wire_session_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_wire_session_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_wire_session_proto_goTypes = []any{
 	(Intent)(0),          // 0: peer.wire.v1.Intent
-	(FailureCode)(0),     // 1: peer.wire.v1.FailureCode
-	(*Hello)(nil),        // 2: peer.wire.v1.Hello
-	(*OpenSession)(nil),  // 3: peer.wire.v1.OpenSession
-	(*Welcome)(nil),      // 4: peer.wire.v1.Welcome
-	(*RefList)(nil),      // 5: peer.wire.v1.RefList
-	(*PushRequest)(nil),  // 6: peer.wire.v1.PushRequest
-	(*PushGo)(nil),       // 7: peer.wire.v1.PushGo
-	(*PushDone)(nil),     // 8: peer.wire.v1.PushDone
-	(*Progress)(nil),     // 9: peer.wire.v1.Progress
-	(*Failure)(nil),      // 10: peer.wire.v1.Failure
-	(*ToClient)(nil),     // 11: peer.wire.v1.ToClient
-	(*RepoState)(nil),    // 12: peer.wire.v1.RepoState
-	(*ReplicaState)(nil), // 13: peer.wire.v1.ReplicaState
-	(*Signed)(nil),       // 14: peer.wire.v1.Signed
-	(*Ref)(nil),          // 15: peer.wire.v1.Ref
-	(*Outcome)(nil),      // 16: peer.wire.v1.Outcome
-	(*Lock)(nil),         // 17: peer.wire.v1.Lock
+	(GitVersion)(0),      // 1: peer.wire.v1.GitVersion
+	(FailureCode)(0),     // 2: peer.wire.v1.FailureCode
+	(*Hello)(nil),        // 3: peer.wire.v1.Hello
+	(*OpenSession)(nil),  // 4: peer.wire.v1.OpenSession
+	(*Welcome)(nil),      // 5: peer.wire.v1.Welcome
+	(*RefList)(nil),      // 6: peer.wire.v1.RefList
+	(*PushRequest)(nil),  // 7: peer.wire.v1.PushRequest
+	(*PushGo)(nil),       // 8: peer.wire.v1.PushGo
+	(*PushDone)(nil),     // 9: peer.wire.v1.PushDone
+	(*Progress)(nil),     // 10: peer.wire.v1.Progress
+	(*Failure)(nil),      // 11: peer.wire.v1.Failure
+	(*ToClient)(nil),     // 12: peer.wire.v1.ToClient
+	(*RepoState)(nil),    // 13: peer.wire.v1.RepoState
+	(*ReplicaState)(nil), // 14: peer.wire.v1.ReplicaState
+	(*Signed)(nil),       // 15: peer.wire.v1.Signed
+	(*Ref)(nil),          // 16: peer.wire.v1.Ref
+	(*Outcome)(nil),      // 17: peer.wire.v1.Outcome
+	(*Lock)(nil),         // 18: peer.wire.v1.Lock
 }
 var file_wire_session_proto_depIdxs = []int32{
 	0,  // 0: peer.wire.v1.Hello.intent:type_name -> peer.wire.v1.Intent
-	14, // 1: peer.wire.v1.OpenSession.hello:type_name -> peer.wire.v1.Signed
-	14, // 2: peer.wire.v1.Welcome.genesis:type_name -> peer.wire.v1.Signed
-	15, // 3: peer.wire.v1.RefList.refs:type_name -> peer.wire.v1.Ref
-	14, // 4: peer.wire.v1.PushRequest.transaction:type_name -> peer.wire.v1.Signed
-	16, // 5: peer.wire.v1.PushDone.outcome:type_name -> peer.wire.v1.Outcome
-	1,  // 6: peer.wire.v1.Failure.code:type_name -> peer.wire.v1.FailureCode
-	4,  // 7: peer.wire.v1.ToClient.welcome:type_name -> peer.wire.v1.Welcome
-	10, // 8: peer.wire.v1.ToClient.failure:type_name -> peer.wire.v1.Failure
-	5,  // 9: peer.wire.v1.ToClient.refs:type_name -> peer.wire.v1.RefList
-	7,  // 10: peer.wire.v1.ToClient.go:type_name -> peer.wire.v1.PushGo
-	9,  // 11: peer.wire.v1.ToClient.progress:type_name -> peer.wire.v1.Progress
-	8,  // 12: peer.wire.v1.ToClient.done:type_name -> peer.wire.v1.PushDone
-	12, // 13: peer.wire.v1.ToClient.state:type_name -> peer.wire.v1.RepoState
-	14, // 14: peer.wire.v1.RepoState.genesis:type_name -> peer.wire.v1.Signed
-	13, // 15: peer.wire.v1.RepoState.replicas:type_name -> peer.wire.v1.ReplicaState
-	17, // 16: peer.wire.v1.RepoState.lock:type_name -> peer.wire.v1.Lock
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	1,  // 1: peer.wire.v1.Hello.git_version:type_name -> peer.wire.v1.GitVersion
+	15, // 2: peer.wire.v1.OpenSession.hello:type_name -> peer.wire.v1.Signed
+	15, // 3: peer.wire.v1.Welcome.genesis:type_name -> peer.wire.v1.Signed
+	16, // 4: peer.wire.v1.RefList.refs:type_name -> peer.wire.v1.Ref
+	15, // 5: peer.wire.v1.PushRequest.transaction:type_name -> peer.wire.v1.Signed
+	17, // 6: peer.wire.v1.PushDone.outcome:type_name -> peer.wire.v1.Outcome
+	2,  // 7: peer.wire.v1.Failure.code:type_name -> peer.wire.v1.FailureCode
+	5,  // 8: peer.wire.v1.ToClient.welcome:type_name -> peer.wire.v1.Welcome
+	11, // 9: peer.wire.v1.ToClient.failure:type_name -> peer.wire.v1.Failure
+	6,  // 10: peer.wire.v1.ToClient.refs:type_name -> peer.wire.v1.RefList
+	8,  // 11: peer.wire.v1.ToClient.go:type_name -> peer.wire.v1.PushGo
+	10, // 12: peer.wire.v1.ToClient.progress:type_name -> peer.wire.v1.Progress
+	9,  // 13: peer.wire.v1.ToClient.done:type_name -> peer.wire.v1.PushDone
+	13, // 14: peer.wire.v1.ToClient.state:type_name -> peer.wire.v1.RepoState
+	15, // 15: peer.wire.v1.RepoState.genesis:type_name -> peer.wire.v1.Signed
+	14, // 16: peer.wire.v1.RepoState.replicas:type_name -> peer.wire.v1.ReplicaState
+	18, // 17: peer.wire.v1.RepoState.lock:type_name -> peer.wire.v1.Lock
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_wire_session_proto_init() }
@@ -1267,7 +1339,7 @@ func file_wire_session_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_session_proto_rawDesc), len(file_wire_session_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,

@@ -14,7 +14,7 @@ func pair(b *testing.B, secret string) (from, to *Transport) {
 	from = start(b, config(b, func(c *Config) { c.Secret = secret }))
 	to.Handle("echo/1", echo)
 	to.Handle("sink/1", func(_ identity.PeerID, s wire.Stream) {
-		io.Copy(io.Discard, s)
+		_, _ = io.Copy(io.Discard, s)
 		s.Close()
 	})
 	meetUp(b, to, from)
@@ -46,7 +46,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer s.Reset()
+		defer func() { _ = s.Reset() }()
 		buf := make([]byte, 64)
 		for b.Loop() {
 			if _, err := s.Write(buf); err != nil {
@@ -76,7 +76,7 @@ func BenchmarkBulk(b *testing.B) {
 		if err := s.CloseWrite(); err != nil {
 			b.Fatal(err)
 		}
-		io.Copy(io.Discard, s) // until the other side has read it all
+		_, _ = io.Copy(io.Discard, s) // until the other side has read it all
 	})
 }
 

@@ -214,7 +214,7 @@ func (t *Transport) watchIdentify() error {
 func (t *Transport) identified(e event.EvtPeerIdentificationCompleted) {
 	if e.ProtocolVersion != string(t.names.prefix) {
 		t.log.Debug("parting from a host of another network", "peer", e.Peer.String(), "version", e.ProtocolVersion)
-		t.host.Network().ClosePeer(e.Peer)
+		_ = t.host.Network().ClosePeer(e.Peer)
 		return
 	}
 	addrs := dialable(e.ListenAddrs, e.Conn)

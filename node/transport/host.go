@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
 	"errors"
@@ -206,10 +207,10 @@ func (p *parts) quic(sw *swarm.Swarm) error {
 }
 
 // listen opens every address or none.
-func listen(h *basichost.BasicHost, addrs []ma.Multiaddr) error {
+func listen(ctx context.Context, h *basichost.BasicHost, addrs []ma.Multiaddr) error {
 	sw := h.Network().(*swarm.Swarm)
 	for _, a := range addrs {
-		err := checkFree(a)
+		err := checkFree(ctx, a)
 		if err == nil {
 			err = sw.AddListenAddr(a)
 		}
@@ -225,12 +226,12 @@ func listen(h *basichost.BasicHost, addrs []ma.Multiaddr) error {
 
 // checkFree finds out what a socket that shares its port would not: that
 // somebody else has it.
-func checkFree(a ma.Multiaddr) error {
+func checkFree(ctx context.Context, a ma.Multiaddr) error {
 	network, hostPort, err := manet.DialArgs(a)
 	if err != nil || (network != "tcp4" && network != "tcp6") {
 		return nil // the listener itself will say
 	}
-	l, err := net.Listen(network, hostPort)
+	l, err := new(net.ListenConfig).Listen(ctx, network, hostPort)
 	if err != nil {
 		return err
 	}

@@ -165,8 +165,8 @@ func (t *Transport) askAlive(ctx context.Context, id peer.ID) error {
 	if err != nil {
 		return err
 	}
-	defer s.Reset()
-	stop := context.AfterFunc(ctx, func() { s.Reset() })
+	defer func() { _ = s.Reset() }()
+	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 	defer stop()
 	if _, err := s.Write([]byte{1}); err != nil {
 		return err
@@ -180,11 +180,11 @@ func (t *Transport) askAlive(ctx context.Context, id peer.ID) error {
 
 func answerAlive(s network.Stream) {
 	defer s.Close()
-	s.SetDeadline(time.Now().Add(aliveTimeout))
+	_ = s.SetDeadline(time.Now().Add(aliveTimeout))
 	var b [1]byte
 	if _, err := s.Read(b[:]); err != nil {
-		s.Reset()
+		_ = s.Reset()
 		return
 	}
-	s.Write(b[:])
+	_, _ = s.Write(b[:])
 }

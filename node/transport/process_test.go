@@ -38,7 +38,7 @@ func child() {
 	}
 	tr.Handle("echo/1", echo)
 	fmt.Println(tr.Addrs()[0])
-	io.Copy(io.Discard, os.Stdin) // until the parent is gone
+	_, _ = io.Copy(io.Discard, os.Stdin) // until the parent is gone
 	tr.Close()
 }
 
@@ -67,8 +67,8 @@ func spawn(t *testing.T, rendezvous string) *process {
 	}
 	t.Cleanup(func() {
 		in.Close()
-		p.cmd.Process.Kill()
-		p.cmd.Wait()
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
@@ -93,7 +93,7 @@ func TestKilledProcess(t *testing.T) {
 	eventually(t, "connected is reported", seen.are(true))
 
 	begin := time.Now()
-	p.cmd.Process.Kill()
+	_ = p.cmd.Process.Kill()
 	eventually(t, "dropped is reported", seen.are(true, false))
 	dropped := seen.last().Sub(begin)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

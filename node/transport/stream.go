@@ -49,7 +49,7 @@ func (s *stream) finish() {
 	case s.writeClosed.Load():
 		s.Close()
 	default:
-		s.Reset()
+		_ = s.Reset()
 	}
 }
 
@@ -63,7 +63,7 @@ func (t *Transport) Handle(protocol string, h func(from identity.PeerID, s wire.
 		from := raw.Conn().RemotePeer()
 		if err := t.streams.enter(from); err != nil {
 			t.log.Debug("stream refused", "protocol", protocol, "peer", from.String(), "error", err)
-			raw.ResetWithError(network.StreamResourceLimitExceeded)
+			_ = raw.ResetWithError(network.StreamResourceLimitExceeded)
 			return
 		}
 		defer t.streams.leave(from)
@@ -71,7 +71,7 @@ func (t *Transport) Handle(protocol string, h func(from identity.PeerID, s wire.
 		defer s.finish()
 		defer func() {
 			if p := recover(); p != nil {
-				s.Reset()
+				_ = s.Reset()
 				t.log.Error("stream handler panicked", "protocol", protocol, "peer", from.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			}
 		}()

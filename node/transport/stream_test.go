@@ -20,7 +20,7 @@ func TestHandlerPanic(t *testing.T) {
 	a := start(t, config(t, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }))
 	b := start(t, config(t, bootstrap(a)))
 	a.Handle("bad/1", func(_ identity.PeerID, s wire.Stream) {
-		io.ReadFull(s, make([]byte, 1))
+		_, _ = io.ReadFull(s, make([]byte, 1))
 		panic("boom")
 	})
 	a.Handle("echo/1", echo)
@@ -37,10 +37,10 @@ func TestHandlerPanic(t *testing.T) {
 func TestHandlerThatForgetsToClose(t *testing.T) {
 	a := start(t, config(t))
 	b := start(t, config(t, bootstrap(a)))
-	a.Handle("half/1", func(_ identity.PeerID, s wire.Stream) { s.Write([]byte("half an ans")) })
+	a.Handle("half/1", func(_ identity.PeerID, s wire.Stream) { _, _ = s.Write([]byte("half an ans")) })
 	a.Handle("whole/1", func(_ identity.PeerID, s wire.Stream) {
-		s.Write([]byte("whole"))
-		s.CloseWrite()
+		_, _ = s.Write([]byte("whole"))
+		_ = s.CloseWrite()
 	})
 	if got, err := ask(t, b, a, "half/1", "?"); err == nil {
 		t.Errorf("an answer that was not finished looks whole: %q", got)
@@ -55,8 +55,8 @@ func TestStreamLimits(t *testing.T) {
 	b, c := start(t, config(t, bootstrap(a))), start(t, config(t, bootstrap(a)))
 	release := make(chan struct{})
 	a.Handle("wait/1", func(_ identity.PeerID, s wire.Stream) {
-		io.ReadFull(s, make([]byte, 1))
-		s.Write([]byte("."))
+		_, _ = io.ReadFull(s, make([]byte, 1))
+		_, _ = s.Write([]byte("."))
 		<-release
 		s.Close()
 	})
@@ -65,9 +65,9 @@ func TestStreamLimits(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		t.Cleanup(func() { s.Reset() })
-		s.SetDeadline(time.Now().Add(5 * time.Second))
-		s.Write([]byte("."))
+		t.Cleanup(func() { _ = s.Reset() })
+		_ = s.SetDeadline(time.Now().Add(5 * time.Second))
+		_, _ = s.Write([]byte("."))
 		_, err = io.ReadFull(s, make([]byte, 1))
 		return err
 	}
@@ -99,7 +99,7 @@ func TestSilentStream(t *testing.T) {
 	b := start(t, config(t, bootstrap(a)))
 	seen := make(chan error, 2)
 	a.Handle("patient/1", func(_ identity.PeerID, s wire.Stream) {
-		s.SetDeadline(time.Now().Add(50 * time.Millisecond))
+		_ = s.SetDeadline(time.Now().Add(50 * time.Millisecond))
 		_, err := io.ReadFull(s, make([]byte, 2))
 		seen <- err
 	})
@@ -107,15 +107,15 @@ func TestSilentStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Write([]byte{1}) // half of what the handler waits for
+	_, _ = s.Write([]byte{1}) // half of what the handler waits for
 	if err := <-seen; !isTimeout(err) {
 		t.Errorf("silent stream: %v", err)
 	}
-	s.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = s.SetDeadline(time.Now().Add(5 * time.Second))
 	if _, err := s.Read(make([]byte, 1)); err == nil {
 		t.Error("the silent side was not told")
 	}
-	s.Reset()
+	_ = s.Reset()
 
 	waiting := make(chan struct{})
 	a.Handle("forever/1", func(_ identity.PeerID, s wire.Stream) {
@@ -127,7 +127,7 @@ func TestSilentStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Write([]byte{1})
+	_, _ = s.Write([]byte{1})
 	<-waiting
 	begin := time.Now()
 	if err := a.Close(); err != nil {
@@ -153,7 +153,7 @@ func TestCloseNamesHandlersThatHang(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Write([]byte{1})
+	_, _ = s.Write([]byte{1})
 	<-inside
 	begin := time.Now()
 	err = a.Close()

@@ -100,7 +100,7 @@ func (t *Transport) start(addrs []ma.Multiaddr) error {
 	if err := t.watchIdentify(); err != nil {
 		return err
 	}
-	if err := listen(t.host, addrs); err != nil {
+	if err := listen(t.ctx, t.host, addrs); err != nil {
 		return err
 	}
 	t.host.Start()

@@ -79,7 +79,7 @@ func meetUp(t testing.TB, a, b *Transport) {
 }
 
 func echo(_ identity.PeerID, s wire.Stream) {
-	io.Copy(s, s)
+	_, _ = io.Copy(s, s)
 	s.Close()
 }
 
@@ -92,7 +92,7 @@ func ask(t testing.TB, from, to *Transport, protocol, text string) (string, erro
 		return "", err
 	}
 	defer s.Close()
-	s.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = s.SetDeadline(time.Now().Add(5 * time.Second))
 	if _, err := io.WriteString(s, text); err != nil {
 		return "", err
 	}

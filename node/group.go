@@ -77,6 +77,9 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	if g.repo, err = git.Create(ctx, repoDir(n.cfg.ReposDir, genesis), format, genesis.DefaultBranch); err != nil {
 		return nil, err
 	}
+	if err := g.repo.RemoveLeftovers(); err != nil {
+		return nil, err
+	}
 	if g.staging, err = openStaging(g.repo.Dir(), n.cfg.Fail); err != nil {
 		return nil, err
 	}

@@ -1,8 +1,14 @@
 package node
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"peer/identity"
 	"peer/replica"
@@ -28,50 +34,70 @@ type Replica struct {
 	Index         uint64
 }
 
-// Repos describes the repositories that this node holds.
+// listTimeout bounds how long a list waits for what leaders elsewhere know, and
+// listAtOnce how many of them are asked at a time.
+const (
+	listTimeout = time.Second
+	listAtOnce  = 16
+)
+
+// Repos describes the repositories that this node holds: as their leaders see
+// them where these answer in time, otherwise as this node does.
 func (n *Node) Repos(ctx context.Context) ([]Info, error) {
-	var list []Info
-	for _, g := range n.allGroups() {
-		info, err := n.showOwn(ctx, g)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, info)
+	groups := n.allGroups()
+	list, errs := make([]Info, len(groups)), make([]error, len(groups))
+	asking, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	places := make(chan struct{}, listAtOnce)
+	var wg sync.WaitGroup
+	for i, g := range groups {
+		wg.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			if list[i], errs[i] = n.showOwn(ctx, g); errs[i] != nil || asking.Err() != nil {
+				return
+			}
+			if led, err := n.askLeader(asking, g, list[i]); err == nil {
+				list[i] = led
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(list, func(a, b Info) int {
-		if a.Genesis.Name != b.Genesis.Name {
-			return compare(a.Genesis.Name, b.Genesis.Name)
-		}
-		return compare(a.Genesis.Repo.String(), b.Genesis.Repo.String())
+		return cmp.Or(strings.Compare(a.Genesis.Name, b.Genesis.Name), bytes.Compare(a.Genesis.Repo[:], b.Genesis.Repo[:]))
 	})
 	return list, nil
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // Show describes a repository, wherever it lives. The leader knows most, so it
 // is asked where this node can.
 func (n *Node) Show(ctx context.Context, repo identity.RepoID) (Info, error) {
-	if g := n.group(repo); g != nil {
-		own, err := n.showOwn(ctx, g)
-		if err != nil || own.Leader == "" || own.Leader == n.self {
-			return own, err
-		}
-		if led, err := n.showAt(ctx, g.genesis, own.Leader); err == nil {
-			led.Dir, led.Problem = own.Dir, own.Problem
-			return led, nil
-		}
+	g := n.group(repo)
+	if g == nil {
+		return n.Client.Show(ctx, repo)
+	}
+	own, err := n.showOwn(ctx, g)
+	if err != nil {
+		return own, err
+	}
+	if led, err := n.askLeader(ctx, g, own); err == nil {
+		return led, nil
+	}
+	return own, nil
+}
+
+// askLeader asks a group's leader, if another node leads it, and adds what only
+// this node knows.
+func (n *Node) askLeader(ctx context.Context, g *group, own Info) (Info, error) {
+	if own.Leader == "" || own.Leader == n.self {
 		return own, nil
 	}
-	return n.Client.Show(ctx, repo)
+	led, err := n.showAt(ctx, g.genesis, own.Leader)
+	led.Dir, led.Problem = own.Dir, own.Problem
+	return led, err
 }
 
 func (n *Node) showOwn(ctx context.Context, g *group) (Info, error) {

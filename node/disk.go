@@ -1,8 +1,10 @@
 package node
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 
@@ -44,4 +46,35 @@ func syncFiles(paths ...string) error {
 		}
 	}
 	return nil
+}
+
+func sumFile(f *os.File) ([]byte, error) {
+	h := sha256.New()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(h, io.NewSectionReader(f, 0, info.Size())); err != nil {
+		return nil, err
+	}
+	return h.Sum(nil), nil
+}
+
+func writeFileSync(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -1,0 +1,209 @@
+package node
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+
+	"google.golang.org/protobuf/proto"
+
+	"peer/wire"
+)
+
+// arrival is a payload being written. One goroutine writes it.
+type arrival struct {
+	s    *staging
+	name string
+	pack *os.File
+	idx  *os.File
+	// sum is the running hash of the pack until a cut makes it worthless.
+	sum  hash.Hash
+	cut  bool
+	size int64
+	max  int64
+	done chan struct{} // closed when the arrival ended, either way
+}
+
+// errArriving says that somebody else is writing the same payload.
+var errArriving = errors.New("this payload is already arriving")
+
+func (s *staging) begin(signer, id []byte, maxBytes int64) (*arrival, error) {
+	a := &arrival{s: s, name: stageName(signer, id), sum: sha256.New(), max: maxBytes, done: make(chan struct{})}
+	s.mu.Lock()
+	if s.arriving[a.name] != nil {
+		s.mu.Unlock()
+		return nil, errArriving
+	}
+	s.arriving[a.name] = a
+	delete(s.complete, a.name)
+	s.mu.Unlock()
+	if err := a.open(); err != nil {
+		a.abort()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *arrival) open() (err error) {
+	dir := filepath.Join(a.s.dir, a.name)
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	flags := os.O_RDWR | os.O_CREATE | os.O_EXCL
+	if a.pack, err = os.OpenFile(a.s.path(a.name, stagePack), flags, 0o400); err != nil {
+		return err
+	}
+	a.idx, err = os.OpenFile(a.s.path(a.name, stageIdx), flags, 0o400)
+	return err
+}
+
+// wait gives the channel that is closed when a running arrival ends; nil if none runs.
+func (s *staging) wait(signer, id []byte) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.arriving[stageName(signer, id)]; a != nil {
+		return a.done
+	}
+	return nil
+}
+
+func (a *arrival) writePack(data []byte) error {
+	if a.size += int64(len(data)); a.size > a.max {
+		return fmt.Errorf("payload is larger than %d bytes", a.max)
+	}
+	a.sum.Write(data)
+	_, err := a.pack.Write(data)
+	return err
+}
+
+func (a *arrival) writeIdx(data []byte) error {
+	_, err := a.idx.Write(data)
+	return err
+}
+
+// apply carries out a cut: see [wire.StageCut].
+func (a *arrival) apply(c *wire.StageCut) error {
+	keep := int64(c.GetKeep())
+	if keep > a.size || int64(len(c.GetHeader())) > keep {
+		return fmt.Errorf("cut to %d of %d bytes", keep, a.size)
+	}
+	a.cut = true
+	if _, err := a.pack.WriteAt(c.GetHeader(), 0); err != nil {
+		return err
+	}
+	if err := a.pack.Truncate(keep); err != nil {
+		return err
+	}
+	a.size = keep
+	_, err := a.pack.Seek(keep, io.SeekStart)
+	return err
+}
+
+// adopt takes files that are whole, hashed and durable already, as the leader's
+// own quarantine is.
+func (s *staging) adopt(signer, id []byte, p *wire.Payload, packPath, idxPath string) error {
+	a, err := s.begin(signer, id, 0)
+	if err != nil {
+		return err
+	}
+	defer a.abort()
+	for from, to := range map[string]string{packPath: stagePack, idxPath: stageIdx} {
+		target := s.path(a.name, to)
+		if err := os.Remove(target); err != nil {
+			return err
+		}
+		if err := os.Link(from, target); err != nil {
+			return err
+		}
+	}
+	return a.record(p)
+}
+
+// finish checks the files against their hashes and makes them durable: files,
+// then the record, each with its directory.
+func (a *arrival) finish(p *wire.Payload) error {
+	if err := a.check(p); err != nil {
+		return err
+	}
+	if err := errors.Join(a.pack.Sync(), a.idx.Sync()); err != nil {
+		return err
+	}
+	return a.record(p)
+}
+
+// record makes the directory durable, and says what is in it.
+func (a *arrival) record(p *wire.Payload) error {
+	dir := filepath.Join(a.s.dir, a.name)
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	a.s.fail(failStaged)
+	record := &wire.Payload{
+		Name: p.GetName(), PackSize: p.GetPackSize(), PackSha256: p.GetPackSha256(),
+		IdxSize: p.GetIdxSize(), IdxSha256: p.GetIdxSha256(),
+	}
+	raw, err := proto.Marshal(record)
+	if err != nil {
+		return err
+	}
+	if err := writeFileSync(filepath.Join(dir, stagePayload), raw); err != nil {
+		return err
+	}
+	if err := errors.Join(syncDir(dir), syncDir(a.s.dir)); err != nil {
+		return err
+	}
+	a.s.fail(failStageRecorded)
+	a.end(record)
+	return nil
+}
+
+func (a *arrival) check(p *wire.Payload) error {
+	packSum := a.sum.Sum(nil)
+	if a.cut {
+		var err error
+		if packSum, err = sumFile(a.pack); err != nil {
+			return err
+		}
+	}
+	idxSum, err := sumFile(a.idx)
+	if err != nil {
+		return err
+	}
+	if string(packSum) != string(p.GetPackSha256()) || uint64(a.size) != p.GetPackSize() || string(idxSum) != string(p.GetIdxSha256()) {
+		return errors.New("payload does not have the hash it was announced with")
+	}
+	return nil
+}
+
+// abort removes what arrived so far. It does nothing after finish.
+func (a *arrival) abort() {
+	select {
+	case <-a.done:
+		return
+	default:
+	}
+	_ = os.RemoveAll(filepath.Join(a.s.dir, a.name)) // a later sweep takes what stays
+	a.end(nil)
+}
+
+func (a *arrival) end(record *wire.Payload) {
+	for _, f := range []*os.File{a.pack, a.idx} {
+		if f != nil {
+			_ = f.Close() // synced, or removed
+		}
+	}
+	a.s.mu.Lock()
+	delete(a.s.arriving, a.name)
+	if record != nil {
+		a.s.complete[a.name] = record
+	}
+	a.s.mu.Unlock()
+	close(a.done)
+}

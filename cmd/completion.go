@@ -48,6 +48,9 @@ func completions(node *kong.Node, path string) []completion {
 			c.flags = append(c.flags, word{"--" + flag.Name, firstSentence(flag.Help), !flag.IsBool()})
 		}
 	}
+	if path != "" { // kong has it at the top alone
+		c.flags = append(c.flags, word{name: "--help", help: "Show help"})
+	}
 	out := []completion{}
 	for _, child := range node.Children {
 		if child.Hidden {
@@ -108,7 +111,7 @@ func completeBash(w io.Writer, commands []completion) error {
 			fmt.Fprintf(&git, "	%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", shellQuote(c.path))
 			continue
 		}
-		fmt.Fprintf(&words, "	%s) echo %s ;;\n", shellQuote(c.path), shellQuote(names(c.commands, c.flags, []word{{name: "--help"}})))
+		fmt.Fprintf(&words, "	%s) echo %s ;;\n", shellQuote(c.path), shellQuote(names(c.commands, c.flags)))
 	}
 	_, err := fmt.Fprintf(w, walkBash, git.String(), words.String())
 	return err

@@ -12,7 +12,7 @@ import (
 func explainParse(err error) error {
 	var f *fault
 	if errors.As(err, &f) {
-		return err
+		return f // without the name of the flag that kong was at
 	}
 	selected := selectedBy(err)
 	what, suggestion, suggested := strings.Cut(err.Error(), ", did you mean ")

@@ -51,8 +51,7 @@ func helperDir(home *Home) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	beside := filepath.Join(filepath.Dir(exe), helperName)
-	if resolved, err := filepath.EvalSymlinks(beside); err == nil && resolved == exe {
+	if sameFile(filepath.Join(filepath.Dir(exe), helperName), exe) {
 		return filepath.Dir(exe), nil
 	}
 	dir := home.path("bin")

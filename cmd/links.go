@@ -21,10 +21,24 @@ func executable() (string, error) {
 	return filepath.EvalSymlinks(exe)
 }
 
-// placeLink makes path a symbolic link to target. It replaces links, and
-// refuses to replace anything else.
+// sameFile says whether two paths lead to one file, by symbolic or hard links.
+func sameFile(a, b string) bool {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
+}
+
+// placeLink makes path a symbolic link to target, a path as seen from there. It
+// replaces links that lead elsewhere, and refuses to replace anything else.
 func placeLink(path, target string) error {
-	if had, err := os.Readlink(path); err == nil && had == target {
+	full := target
+	if !filepath.IsAbs(full) {
+		full = filepath.Join(filepath.Dir(path), target)
+	}
+	if sameFile(path, full) {
 		return nil
 	}
 	info, err := os.Lstat(path)

@@ -51,3 +51,17 @@ func parsePort(text string) (addr string, err error) {
 	}
 	return net.JoinHostPort(host, port), nil
 }
+
+// joinOff spells "--grpc-port -1" as "--grpc-port=-1", which kong does not take
+// for a flag called 1.
+func joinOff(args []string) []string {
+	var out []string
+	for _, arg := range args {
+		if last := len(out) - 1; arg == "-1" && last >= 0 && strings.HasPrefix(out[last], "--") && strings.HasSuffix(out[last], "-port") {
+			out[last] += "=-1"
+			continue
+		}
+		out = append(out, arg)
+	}
+	return out
+}

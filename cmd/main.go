@@ -69,7 +69,7 @@ func (a *app) dispatch(ctx context.Context, args []string) error {
 	if help := wantsHelp(parser, args); help != nil {
 		return a.help(parser, help)
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(joinOff(args))
 	if exited {
 		return nil // --help, and it has been printed
 	}

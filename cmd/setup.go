@@ -50,7 +50,7 @@ func (c *setupCmd) checkPath(a *app, dir, exe string) error {
 		fmt.Fprintf(a.errs, "peer: hint: add this line to the start-up file of your shell: %s\n", line)
 		return nil
 	}
-	if resolved, err := filepath.EvalSymlinks(found); err != nil || resolved != exe {
+	if !sameFile(found, exe) {
 		warn(a.errs, "git will run another peer: %s comes first in PATH", found)
 		return nil
 	}

@@ -1,0 +1,171 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"peer/identity"
+	"peer/node/control"
+	"peer/node/control/pb"
+	"peer/wire"
+)
+
+// fakeNode keeps repositories in memory behind the real control API.
+type fakeNode struct {
+	*control.Server
+	cfg NodeConfig
+
+	mu    sync.Mutex
+	repos map[string]*pb.Repo // by URL
+}
+
+func startFakeNode(ctx context.Context, cfg NodeConfig) (running, error) {
+	if why := os.Getenv("FAKE_NODE_FAILS"); why != "" {
+		return nil, errors.New(why)
+	}
+	cfg.Log.Info("fake node", "rendezvous", cfg.Rendezvous, "secret", cfg.Secret, "peers", strings.Join(cfg.Peers, ","),
+		"listen", strings.Join(cfg.Listen, ","), "grpc", cfg.GRPCAddr, "git", cfg.GitAddr, "push", cfg.GitPush,
+		"repos", cfg.ReposDir, "mdns", cfg.MDNS, "relay", cfg.Relay, "nat", cfg.NAT, "bootstrap", cfg.Bootstrap)
+	n := &fakeNode{cfg: cfg, repos: map[string]*pb.Repo{}}
+	server, err := control.Serve(context.WithoutCancel(ctx), control.Options{
+		SocketPath: cfg.Home.SocketPath(), TCPAddr: cfg.GRPCAddr, TokenPath: cfg.Home.TokenPath(),
+		Backend: n, Logger: cfg.Log,
+	})
+	n.Server = server
+	return n, err
+}
+
+func (n *fakeNode) Ping(context.Context, *pb.PingRequest) (*pb.PingReply, error) {
+	return &pb.PingReply{Version: "fake"}, nil
+}
+
+func (n *fakeNode) Status(context.Context, *pb.StatusRequest) (*pb.StatusReply, error) {
+	r := &pb.StatusReply{PeerId: n.cfg.Key.PeerID().String(), Did: n.cfg.Key.Public().DID(), GitAddr: n.cfg.GitAddr, Version: "fake"}
+	for _, addr := range n.cfg.Listen {
+		r.Addrs = append(r.Addrs, addr+"/p2p/"+r.PeerId)
+	}
+	for _, addr := range n.cfg.Peers {
+		at := strings.LastIndex(addr, "/p2p/")
+		r.Peers = append(r.Peers, &pb.ConnectedPeer{PeerId: addr[at+len("/p2p/"):], Addr: addr[:at]})
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, repo := range n.repos {
+		r.Repos = append(r.Repos, repo)
+	}
+	return r, nil
+}
+
+func (n *fakeNode) Init(_ context.Context, q *pb.InitRequest) (*pb.InitReply, error) {
+	address := identity.Address{Owner: n.cfg.Key.Public(), Name: q.GetName()}
+	self := n.cfg.Key.PeerID().String()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.repos[address.URL()] != nil {
+		return nil, &control.Error{
+			Code: wire.FailureCode_FAILURE_BAD_REQUEST, Message: "repository " + q.GetName() + " exists already",
+			Hint: "peer repo show " + q.GetName(),
+		}
+	}
+	r := &pb.Repo{
+		Id: address.RepoID().String(), Name: q.GetName(), Owner: n.cfg.Key.Public().DID(), Url: address.URL(),
+		Leader: self, Term: 1, Index: 1, ObjectFormat: firstSet(q.GetObjectFormat(), "sha1"), Dir: n.cfg.ReposDir + "/" + q.GetName(),
+		Replicas: []*pb.Replica{{Peer: self, Alive: true, InSync: true, Index: 1}},
+	}
+	want := int(q.GetReplicas())
+	if want == 0 {
+		want = min(3, 1+len(n.cfg.Peers))
+	}
+	for i := 1; i < want; i++ {
+		peer := fmt.Sprintf("12D3KooWfake%d", i)
+		if i <= len(q.GetOn()) {
+			peer = q.GetOn()[i-1]
+		}
+		r.Replicas = append(r.Replicas, &pb.Replica{Peer: peer, Alive: i != 2, InSync: i != 2, Index: 1})
+	}
+	n.repos[r.Url] = r
+	return &pb.InitReply{Repo: r, Warnings: []string{"branch " + q.GetDefaultBranch()}}, nil
+}
+
+func (n *fakeNode) find(ref string) (*pb.Repo, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for url, r := range n.repos {
+		if url == ref || r.GetId() == ref {
+			return r, nil
+		}
+	}
+	return nil, &control.Error{
+		Code: wire.FailureCode_FAILURE_NOT_FOUND, Message: "no repository " + ref + " in this network", Hint: "create it: peer init NAME",
+	}
+}
+
+func (n *fakeNode) ListRepos(ctx context.Context, _ *pb.ListReposRequest) (*pb.ListReposReply, error) {
+	s, err := n.Status(ctx, nil)
+	return &pb.ListReposReply{Repos: s.GetRepos()}, err
+}
+
+func (n *fakeNode) ShowRepo(_ context.Context, q *pb.ShowRepoRequest) (*pb.Repo, error) {
+	return n.find(q.GetRepo())
+}
+
+func (n *fakeNode) Pull(context.Context, *pb.PullRequest) (*pb.PullReply, error) {
+	return &pb.PullReply{}, nil
+}
+
+func (n *fakeNode) Leader(context.Context, *pb.LeaderRequest) (*pb.LeaderReply, error) {
+	return &pb.LeaderReply{}, nil
+}
+
+func (n *fakeNode) AcquireLock(_ context.Context, q *pb.AcquireLockRequest) (*pb.LockReply, error) {
+	r, err := n.find(q.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if l := r.GetLock(); l != nil && l.GetToken() != q.GetToken() {
+		return nil, &control.Error{Code: wire.FailureCode_FAILURE_NOT_ALLOWED, Message: "somebody holds the lock: " + l.GetReason()}
+	}
+	r.Index++
+	r.Lock = &pb.Lock{
+		Owner: n.cfg.Key.Public().DID(), Token: r.Index, Reason: q.GetReason(),
+		ExpiresUnixMs: time.Now().Add(time.Duration(q.GetTtlMs()) * time.Millisecond).UnixMilli(),
+	}
+	return &pb.LockReply{Lock: r.Lock}, nil
+}
+
+func (n *fakeNode) ReleaseLock(_ context.Context, q *pb.ReleaseLockRequest) (*pb.LockReply, error) {
+	r, err := n.find(q.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r.GetLock().GetToken() != q.GetToken() {
+		return nil, &control.Error{Code: wire.FailureCode_FAILURE_BAD_REQUEST, Message: "that lock is not held"}
+	}
+	r.Lock = nil
+	return &pb.LockReply{}, nil
+}
+
+func (n *fakeNode) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
+	if err := emit(&pb.Event{Repo: firstSet(repo, "all"), Kind: "commit", Index: 2, Term: 1, Leader: n.cfg.Key.PeerID().String(), Refs: []*pb.RefChange{
+		{Name: "refs/heads/main", New: strings.Repeat("a", 40)},
+		{Name: "refs/heads/evil\x1b[2J", Old: strings.Repeat("a", 40), New: strings.Repeat("b", 40)},
+		{Name: "refs/heads/gone", Old: strings.Repeat("b", 40)},
+	}}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (n *fakeNode) Session(context.Context, string, bool) (wire.Stream, error) {
+	return nil, &control.Error{Code: wire.FailureCode_FAILURE_NO_QUORUM, Message: "the fake node has no replicas"}
+}

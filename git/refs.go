@@ -4,9 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -30,10 +28,6 @@ type Listing struct {
 	Peeled bool
 }
 
-// lockPatience is how long a foreign packed-refs.lock is respected. An
-// operator's git pack-refs is done long before; anything older is a crash's.
-const lockPatience = time.Second
-
 // WriteRefs makes the repository's refs and HEAD equal to l: one rename for all
 // refs, one for HEAD if it moved, and then everything else under refs/ is
 // removed, whatever an operator or a torn write left there. The caller holds
@@ -55,7 +49,8 @@ func (r *Repo) writeRefs(l Listing) error {
 	if err != nil {
 		return err
 	}
-	err = replaceFile(r.path("packed-refs"), func(w *bufio.Writer) error {
+	r.stamp = r.nextStamp(time.Now())
+	err = replaceFile(r.path("packed-refs"), r.stamp, func(w *bufio.Writer) error {
 		return writePacked(w, refs, l.Peeled)
 	})
 	if err != nil {
@@ -63,7 +58,7 @@ func (r *Repo) writeRefs(l Listing) error {
 	}
 	head := "ref: " + l.Head + "\n"
 	if old, err := os.ReadFile(r.path("HEAD")); err != nil || string(old) != head {
-		err := replaceFile(r.path("HEAD"), func(w *bufio.Writer) error {
+		err := replaceFile(r.path("HEAD"), time.Now(), func(w *bufio.Writer) error {
 			_, err := w.WriteString(head)
 			return err
 		})
@@ -130,50 +125,24 @@ func writePacked(w *bufio.Writer, refs []Ref, peeled bool) error {
 	return nil
 }
 
-// replaceFile writes path.lock, which keeps git's own writers out, and renames
-// it over path.
-func replaceFile(path string, write func(*bufio.Writer) error) error {
-	lock := path + ".lock"
-	f, err := takeLock(lock)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(f, 256<<10)
-	err = write(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(lock, path)
-	}
-	if err != nil {
-		_ = os.Remove(lock)
-	}
-	return err
-}
+// stampAheadMax bounds how far modification times may run ahead of the clock.
+const stampAheadMax = 30 * 24 * time.Hour
 
-// takeLock creates the lock file. One that is in the way and stays is the trace
-// of a crash: this node is the only regular writer.
-func takeLock(lock string) (*os.File, error) {
-	removed := false
-	for deadline := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
-		f, err := os.OpenFile(lock, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if !errors.Is(err, fs.ErrExist) {
-			return f, err
-		}
-		info, serr := os.Lstat(lock)
-		old := serr == nil && time.Since(info.ModTime()) > lockPatience
-		if !removed && (old || time.Now().After(deadline)) {
-			if rerr := os.Remove(lock); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-				return nil, rerr
-			}
-			removed = true
-			continue
-		}
-		if time.Now().After(deadline.Add(lockPatience)) {
-			return nil, err
-		}
+// nextStamp is the modification time of the next packed-refs: never that of the
+// one before. A git that lists twice (upload-pack) or for long (cat-file) takes
+// the file for unchanged if inode, size and time in whole seconds are, and two
+// renames within a second may well bring back the first inode.
+func (r *Repo) nextStamp(now time.Time) time.Time {
+	last := r.stamp
+	if info, err := os.Stat(r.path("packed-refs")); last.IsZero() && err == nil {
+		last = info.ModTime()
 	}
+	now = now.Truncate(time.Second)
+	next := last.Truncate(time.Second).Add(time.Second)
+	if next.Before(now) || next.Sub(now) > stampAheadMax {
+		return now
+	}
+	return next
 }
 
 // removeLoose empties refs/ but for refs/heads and refs/tags, without which some

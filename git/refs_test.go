@@ -154,18 +154,31 @@ func TestWriteRefsRefuses(t *testing.T) {
 	}
 }
 
-func BenchmarkWriteRefs100k(b *testing.B) {
-	r, err := Create(b.Context(), filepath.Join(b.TempDir(), "r.git"), SHA1, "refs/heads/main")
-	if err != nil {
-		b.Fatal(err)
-	}
-	l := Listing{Head: "refs/heads/main", Peeled: true}
-	for i := range 100_000 {
-		l.Refs = append(l.Refs, Ref{Name: fmt.Sprintf("refs/heads/branch-%06d", i), OID: someOID(SHA1, i)})
-	}
-	for b.Loop() {
-		if err := r.WriteRefs(l); err != nil {
-			b.Fatal(err)
+func TestNextStamp(t *testing.T) {
+	r := newRepo(t, SHA1)
+	now := time.Unix(1_700_000_000, 5)
+	for _, test := range []struct{ last, want int64 }{
+		{1_600_000_000, 1_700_000_000},
+		{1_700_000_000, 1_700_000_001},
+		{1_700_000_007, 1_700_000_008},
+		{1_800_000_000, 1_700_000_000}, // the clock went back, or far too many writes
+	} {
+		r.stamp = time.Unix(test.last, 0)
+		if got := r.nextStamp(now).Unix(); got != test.want {
+			t.Errorf("after %d: %d", test.last, got)
 		}
+	}
+	// A new process goes on from the file.
+	r.stamp = time.Time{}
+	if err := r.WriteRefs(Listing{Head: "refs/heads/main"}); err != nil {
+		t.Fatal(err)
+	}
+	first := r.stamp
+	again, err := Open(r.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := again.nextStamp(first); !got.After(first) {
+		t.Errorf("%v after %v", got, first)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Repo is a bare repository on this node's disk. Its methods may be called
@@ -18,7 +19,8 @@ type Repo struct {
 	dir    string // absolute
 	format Format
 
-	refs sync.Mutex // held by WriteRefs
+	refs  sync.Mutex // held by WriteRefs
+	stamp time.Time  // of the packed-refs last written; guarded by refs
 }
 
 // Dir is the repository's directory, absolute.

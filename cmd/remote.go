@@ -49,7 +49,8 @@ func serveRemoteHelper(ctx context.Context, args []string, in io.Reader, out, er
 	r, err := newRemoteHelper(args, in, out, errs, h)
 	if err == nil {
 		r.client.dial = dial
-		err = errors.Join(r.serve(ctx), r.close())
+		err = r.serve(ctx)
+		r.close()
 	}
 	var unknown *unknownOutcome
 	switch {
@@ -105,9 +106,11 @@ func pushPatienceFrom(text string) (time.Duration, error) {
 	return d, nil
 }
 
-func (r *remoteHelper) close() error {
+// close lets go of everything. What was to be said has been, so nothing that
+// fails here changes the result.
+func (r *remoteHelper) close() {
 	r.dropListing()
-	return r.client.Close()
+	_ = r.client.Close()
 }
 
 // serve answers commands until git has no more. An end without the blank line

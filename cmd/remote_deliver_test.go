@@ -170,7 +170,7 @@ func TestPushGivesUp(t *testing.T) {
 	}{
 		"nobody knows": {nil, []string{"peer: error: ", "whether it was committed is not known", "peer: hint: run git push again: it is safe"}},
 		"no quorum": {&wire.Failure{Code: wire.FailureCode_FAILURE_NO_QUORUM, Message: "1 of 3 replicas answers", Hint: "start more"},
-			[]string{"[remote rejected]", "(no quorum: 1 of 3 replicas answers)", "peer: hint: start more"}},
+			[]string{"[remote rejected]", "(1 of 3 replicas answers)", "peer: hint: start more"}},
 		"a refusal after an unknown outcome": {&wire.Failure{Code: wire.FailureCode_FAILURE_NOT_ALLOWED, Message: "no"},
 			[]string{"whether it was committed is not known"}},
 	} {

@@ -236,7 +236,7 @@ func (s *fakeSession) push(n int) {
 	s.mu.Lock()
 	refs, listed := s.refs(), s.listed
 	s.mu.Unlock()
-	for piece := range slices.Chunk(refs, 2) {
+	for piece := range slices.Chunk(refs, 500) {
 		s.tell(&wire.ToClient{Kind: &wire.ToClient_Refs{Refs: &wire.RefList{Refs: piece}}})
 	}
 	s.tell(&wire.ToClient{Kind: &wire.ToClient_Refs{Refs: &wire.RefList{Done: true}}})
@@ -316,17 +316,19 @@ func (f *fakeReplica) apply(signed *wire.Signed, tx *wire.Transaction) *wire.Out
 		failed = failed || result.GetCode() != wire.Code_CODE_OK
 		outcome.Results = append(outcome.Results, result)
 	}
+	var updates strings.Builder
 	for i, op := range tx.GetOperations() {
 		switch result, u := outcome.Results[i], op.GetRefUpdate(); {
 		case result.GetCode() != wire.Code_CODE_OK:
 		case failed && tx.GetAtomic():
 			result.Code = wire.Code_CODE_SIBLING
 		case len(u.GetNew()) == 0:
-			f.git(nil, "update-ref", "-d", u.GetName())
+			updates.WriteString("delete " + u.GetName() + "\n")
 		default:
-			f.git(nil, "update-ref", u.GetName(), hex.EncodeToString(u.GetNew()))
+			updates.WriteString("update " + u.GetName() + " " + hex.EncodeToString(u.GetNew()) + "\n")
 		}
 	}
+	f.git(strings.NewReader(updates.String()), "update-ref", "--stdin")
 	f.outcomes[string(tx.GetId())] = outcome
 	return outcome
 }

@@ -8,14 +8,15 @@ import (
 	"peer/wire"
 )
 
-// Reasons that git knows by these very words: it prints its own explanation,
-// and some of its hints, for each.
+// Reasons in git's own words. For the first four it prints an explanation of
+// its own, and a hint.
 const (
 	whyFetchFirst     = "fetch first"
 	whyNeedsForce     = "needs force"
 	whyStaleInfo      = "stale info"
 	whyNonFastForward = "non-fast forward"
 	whyAtomic         = "atomic push failed"
+	whyShallow        = "shallow update not allowed"
 )
 
 // refPush is one ref of a push: what git asked for, and what became of it.

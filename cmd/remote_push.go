@@ -36,6 +36,7 @@ func (r *remoteHelper) push(ctx context.Context, first string) error {
 		}
 	}
 	r.dropListing()
+	r.say.flush()
 	return r.reply(plan.report())
 }
 

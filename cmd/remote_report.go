@@ -53,15 +53,7 @@ func refusalReason(err error) string {
 	if !errors.As(err, &said) {
 		return foreignReason(err.Error())
 	}
-	switch said.Code {
-	case wire.FailureCode_FAILURE_NOT_LEADER:
-		return foreignReason("no leader: " + said.Message)
-	case wire.FailureCode_FAILURE_NO_QUORUM:
-		return foreignReason("no quorum: " + said.Message)
-	case wire.FailureCode_FAILURE_BAD_PACK:
-		if strings.HasPrefix(said.Message, "shallow update not allowed") {
-			return foreignReason(said.Message)
-		}
+	if said.Code == wire.FailureCode_FAILURE_BAD_PACK && !strings.HasPrefix(said.Message, whyShallow) {
 		return foreignReason("unpacker error: " + said.Message)
 	}
 	return foreignReason(said.Message)

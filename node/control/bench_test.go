@@ -61,7 +61,7 @@ func benchSession(b *testing.B, move func(wire.Stream, []byte) error) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer s.Reset()
+	defer func() { _ = s.Reset() }()
 	buf := make([]byte, 128<<10)
 	b.SetBytes(int64(len(buf)))
 	for b.Loop() {
@@ -95,7 +95,7 @@ func BenchmarkSessionOpen(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		s.Reset()
+		_ = s.Reset()
 		c.Close()
 	}
 }

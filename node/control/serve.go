@@ -46,7 +46,8 @@ type Server struct {
 	listeners sync.WaitGroup
 	pumps     sync.WaitGroup // of sessions; they outlive their calls by moments
 	closing   sync.Once
-	failed    chan error // the first listener that ended by itself
+	failing   sync.Once
+	failed    error // of the first listener that ended by itself; read after listeners.Wait
 }
 
 // Serve listens where o says, and serves until Close or until ctx ends. It has
@@ -59,7 +60,7 @@ func Serve(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for clients: %w", err)
 	}
-	s := &Server{socket: sock, failed: make(chan error, 2)}
+	s := &Server{socket: sock}
 	var tcp net.Listener
 	var token string
 	if o.TCPAddr != "" {
@@ -106,7 +107,8 @@ func (s *Server) serve(l net.Listener) {
 	go func() {
 		defer s.listeners.Done()
 		if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			s.failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
+			s.failing.Do(func() { s.failed = fmt.Errorf("serve %s: %w", l.Addr(), err) })
+			s.cancel() // the other listener ends with it
 		}
 	}()
 }
@@ -114,16 +116,11 @@ func (s *Server) serve(l net.Listener) {
 // TCPAddr is host:port of the TCP listener, empty where there is none.
 func (s *Server) TCPAddr() string { return s.tcpAddr }
 
-// Wait returns when the server has ended: nil after Close, otherwise why it
-// stopped accepting.
+// Wait returns when the server no longer listens: nil after Close, otherwise
+// why not.
 func (s *Server) Wait() error {
 	s.listeners.Wait()
-	select {
-	case err := <-s.failed:
-		return err
-	default:
-		return nil
-	}
+	return s.failed
 }
 
 // Close accepts no more calls, ends those that go on, and waits for them.

@@ -156,7 +156,7 @@ func TestTokenIsKept(t *testing.T) {
 		t.Fatalf("%q, %v", again, err)
 	}
 	for _, bad := range []string{"", "xyz", first[:20], first + "00", strings.Repeat("a", 1<<20)} {
-		os.WriteFile(path, []byte(bad), 0o600)
+		must(t, os.WriteFile(path, []byte(bad), 0o600))
 		if _, err := loadOrCreateToken(path); err == nil {
 			t.Errorf("took %.20q for a token", bad)
 		}
@@ -199,7 +199,7 @@ func TestReflection(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		stream.Send(&reflection.ServerReflectionRequest{MessageRequest: &reflection.ServerReflectionRequest_ListServices{}})
+		must(t, stream.Send(&reflection.ServerReflectionRequest{MessageRequest: &reflection.ServerReflectionRequest_ListServices{}}))
 		r, err := stream.Recv()
 		if err != nil {
 			return err
@@ -263,7 +263,7 @@ func TestSocketFile(t *testing.T) {
 	}
 	// Another one at the same path is not ours to remove.
 	os.Remove(o.SocketPath)
-	os.WriteFile(o.SocketPath, nil, 0o600)
+	must(t, os.WriteFile(o.SocketPath, nil, 0o600))
 	s.Close()
 	if _, err := os.Stat(o.SocketPath); err != nil {
 		t.Fatal("removed a file that it did not make")

@@ -34,6 +34,13 @@ func tunnel(t *testing.T) (client wire.Stream, replica *end, backendEnd *end) {
 	return client, replica, nodeSide
 }
 
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func mustWrite(t *testing.T, w io.Writer, s string) {
 	t.Helper()
 	if _, err := io.WriteString(w, s); err != nil {
@@ -80,7 +87,7 @@ func TestClientHalfCloses(t *testing.T) {
 		t.Fatal("wrote after CloseWrite")
 	}
 	mustWrite(t, replica, "answer")
-	replica.CloseWrite()
+	must(t, replica.CloseWrite())
 	mustRead(t, client, "answer")
 	mustEOF(t, client)
 	mustEOF(t, client)
@@ -95,7 +102,7 @@ func TestClientHalfCloses(t *testing.T) {
 func TestReplicaHalfClosesFirst(t *testing.T) {
 	client, replica, _ := tunnel(t)
 	mustWrite(t, replica, "enough")
-	replica.CloseWrite()
+	must(t, replica.CloseWrite())
 	mustRead(t, client, "enough")
 	mustEOF(t, client)
 	mustWrite(t, client, "still writing")
@@ -141,7 +148,7 @@ func TestResetReachesTheReplica(t *testing.T) {
 	client, replica, nodeSide := tunnel(t)
 	mustWrite(t, client, "half a pack")
 	mustRead(t, replica, "half a pack")
-	client.Reset()
+	must(t, client.Reset())
 	if _, err := replica.Read(make([]byte, 1)); !errors.Is(err, errWasReset) {
 		t.Fatalf("replica read: %v", err)
 	}
@@ -161,7 +168,7 @@ func TestReplicaResets(t *testing.T) {
 	client, replica, _ := tunnel(t)
 	mustWrite(t, replica, "some")
 	mustRead(t, client, "some")
-	replica.Reset()
+	must(t, replica.Reset())
 	var refusal *Error
 	if _, err := client.Read(make([]byte, 1)); !errors.As(err, &refusal) {
 		t.Fatalf("client read: %v", err)
@@ -193,8 +200,8 @@ func TestDeadlineEndsTheSession(t *testing.T) {
 	if err := client.SetDeadline(time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	client.SetDeadline(time.Time{})
-	client.SetDeadline(time.Now().Add(20 * time.Millisecond))
+	must(t, client.SetDeadline(time.Time{}))
+	must(t, client.SetDeadline(time.Now().Add(20*time.Millisecond)))
 	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("read: %v", err)
 	}
@@ -248,7 +255,7 @@ func TestSessionBulkBothWays(t *testing.T) {
 		buf := make([]byte, 300<<10)
 		for left := size; left > 0; {
 			n := min(left, 1+int(rng.Uint64()%uint64(len(buf))))
-			rng.Read(buf[:n])
+			_, _ = rng.Read(buf[:n]) // never fails
 			h.Write(buf[:n])
 			if _, err := w.Write(buf[:n]); err != nil {
 				t.Error("write:", err)
@@ -256,7 +263,9 @@ func TestSessionBulkBothWays(t *testing.T) {
 			}
 			left -= n
 		}
-		w.CloseWrite()
+		if err := w.CloseWrite(); err != nil {
+			t.Error("half-close:", err)
+		}
 		sum <- [32]byte(h.Sum(nil))
 	}
 	receive := func(r io.Reader, sum chan<- [32]byte) {
@@ -270,8 +279,10 @@ func TestSessionBulkBothWays(t *testing.T) {
 	go send(replica, 2, down)
 	go receive(replica, up)
 	receive(client, down)
-	if <-up != <-up || <-down != <-down {
-		t.Fatal("bytes were changed on the way")
+	for name, sums := range map[string]chan [32]byte{"up": up, "down": down} {
+		if a, b := <-sums, <-sums; a != b {
+			t.Fatal("bytes were changed on the way", name)
+		}
 	}
 	if err := client.Close(); err != nil {
 		t.Fatal(err)

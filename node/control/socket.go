@@ -30,15 +30,18 @@ func listenSocket(path string) (*socket, error) {
 		return nil, err
 	}
 	var listener *net.UnixListener
-	err := withShortPath(path, func(short string) (err error) {
-		listener, err = net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+	config := net.ListenConfig{Control: ownerOnly}
+	err := withShortPath(path, func(short string) error {
+		l, err := config.Listen(context.Background(), "unix", short)
+		if err == nil {
+			listener = l.(*net.UnixListener)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	listener.SetUnlinkOnClose(false) // its idea of the path may be the short one
-	// Until here the umask decided. The directory is 0700, so nobody came in between.
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, listener.Close(), os.Remove(path))
 	}
@@ -47,6 +50,12 @@ func listenSocket(path string) (*socket, error) {
 		return nil, errors.Join(err, listener.Close())
 	}
 	return &socket{UnixListener: listener, path: path, file: info}, nil
+}
+
+// ownerOnly sets the mode of a socket before it is bound, so that the file is
+// never more open than that. Not every system can; the mode is set again after.
+func ownerOnly(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), 0o600) })
 }
 
 func removeStale(path string) error {

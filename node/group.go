@@ -11,7 +11,6 @@ import (
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"peer/git"
 	"peer/identity"
@@ -30,7 +29,8 @@ type group struct {
 	pub     *publisher
 
 	// All below belongs to the loop's goroutine.
-	core *replica.Group
+	core    *replica.Group
+	raftLog replica.Log
 	// problem is why this replica no longer takes part. It neither votes nor
 	// acknowledges; it goes on serving what it has, marked stale.
 	problem error
@@ -95,6 +95,7 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 		return nil, err
 	}
 	log.SetSnapshotFunc(g.snapshot)
+	g.raftLog = log
 	if err := g.checkSeat(); err != nil {
 		g.problem = err
 	}
@@ -119,106 +120,6 @@ func (g *group) checkSeat() error {
 		return errors.New("this disk is not the one that took the seat in the group")
 	}
 	return nil
-}
-
-func (g *group) loadPublished() error {
-	raw, ok, err := g.n.cfg.Store.Get(publishedKey(g.genesis.Repo))
-	if err != nil {
-		return err
-	}
-	if ok && len(raw) == 8 {
-		g.publishedSaved = binary.BigEndian.Uint64(raw)
-	}
-	return nil
-}
-
-// replay publishes what was applied and perhaps not published before a crash,
-// forces git's refs to the table, and only then sweeps the staging area.
-func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Table) error {
-	g.pub = newPublisher(g, table)
-	first, err := log.FirstIndex()
-	if err != nil {
-		return err
-	}
-	last, err := log.LastIndex()
-	if err != nil {
-		return err
-	}
-	named := map[string]bool{}
-	from := max(first, g.publishedSaved+1)
-	for from <= last {
-		entries, err := log.Entries(from, last+1, 8<<20)
-		if err != nil {
-			return fmt.Errorf("replay from entry %d: %w", from, err)
-		}
-		for _, e := range entries {
-			if err := g.replayEntry(ctx, e, table, named); err != nil {
-				return fmt.Errorf("replay entry %d: %w", e.GetIndex(), err)
-			}
-		}
-		from += uint64(len(entries))
-	}
-	if err := g.pub.force(table.Index()); err != nil {
-		return err
-	}
-	return g.staging.sweep(named)
-}
-
-// replayEntry installs an applied entry's payload again, or notes that a later
-// entry still names it.
-func (g *group) replayEntry(ctx context.Context, e *pb.Entry, table *replica.Table, named map[string]bool) error {
-	entry := new(wire.Entry)
-	if err := proto.Unmarshal(e.GetData(), entry); err != nil {
-		return err
-	}
-	if entry.GetPayload() == nil {
-		return nil
-	}
-	tx := new(wire.Transaction)
-	if err := proto.Unmarshal(entry.GetTransaction().GetBody(), tx); err != nil {
-		return err
-	}
-	if e.GetIndex() > table.Index() {
-		named[stageName(tx.GetSigner(), tx.GetId())] = true
-		return nil
-	}
-	signer, err := identity.ParsePublicKey(tx.GetSigner())
-	if err != nil {
-		return err
-	}
-	// A refused transaction's objects are never published.
-	o := table.Outcome(signer, tx.GetId())
-	if o == nil || o.GetIndex() != e.GetIndex() || o.GetResult().GetCode() != wire.Code_CODE_OK || !anyOK(o) {
-		return nil
-	}
-	var news []git.OID
-	for i, op := range tx.GetOperations() {
-		if u := op.GetRefUpdate(); u != nil && len(u.GetNew()) > 0 && o.GetResults()[i].GetCode() == wire.Code_CODE_OK {
-			oid, err := git.FromBytes(u.GetNew())
-			if err != nil {
-				return err
-			}
-			news = append(news, oid)
-		}
-	}
-	err = g.pub.install(ctx, tx.GetSigner(), tx.GetId(), entry.GetPayload(), news)
-	if errors.Is(err, errObjectsMissing) {
-		g.problem = err
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return g.staging.drop(tx.GetSigner(), tx.GetId())
-}
-
-func anyOK(o *wire.Outcome) bool {
-	for _, r := range o.GetResults() {
-		if r.GetCode() == wire.Code_CODE_OK {
-			return true
-		}
-	}
-	return false
 }
 
 func (g *group) snapshot() (*pb.Snapshot, error) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"peer/git"
@@ -24,6 +25,9 @@ func (n *Node) maintainLoop() {
 		for _, g := range n.allGroups() {
 			if err := g.repack(n.ctx); err != nil && n.ctx.Err() == nil {
 				g.log.Warn("packs not joined", "error", err)
+			}
+			if err := g.sweepStaging(n.ctx); err != nil && n.ctx.Err() == nil {
+				g.log.Warn("staging area not swept", "error", err)
 			}
 		}
 	}
@@ -56,4 +60,49 @@ func (n *Node) dropOldSeats() {
 	if err != nil {
 		n.log.Warn("seats not swept", "error", err)
 	}
+}
+
+// sweepStaging removes payloads whose pushes were given up long ago.
+func (g *group) sweepStaging(ctx context.Context) error {
+	if g.staging.empty() {
+		return nil
+	}
+	type answer struct {
+		named map[string]bool
+		err   error
+	}
+	a, err := ask(ctx, g.n, func() answer {
+		named, err := g.unapplied()
+		return answer{named, err}
+	})
+	if err = errors.Join(err, a.err); err != nil {
+		return err
+	}
+	return g.staging.sweep(a.named)
+}
+
+// unapplied names the payloads of entries that are in the log and not applied.
+func (g *group) unapplied() (map[string]bool, error) {
+	named := map[string]bool{}
+	last, err := g.raftLog.LastIndex()
+	if err != nil {
+		return nil, err
+	}
+	for from := g.core.Table().Index() + 1; from <= last; {
+		entries, err := g.raftLog.Entries(from, last+1, 8<<20)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			entry, tx, err := decode(e)
+			if err != nil {
+				return nil, err
+			}
+			if entry.GetPayload() != nil {
+				named[stageName(tx.GetSigner(), tx.GetId())] = true
+			}
+		}
+		from += uint64(len(entries))
+	}
+	return named, nil
 }

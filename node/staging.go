@@ -136,6 +136,13 @@ func (s *staging) drop(signer, id []byte) error {
 	return os.RemoveAll(filepath.Join(s.dir, name))
 }
 
+// empty says that nothing is staged.
+func (s *staging) empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.complete) == 0 && len(s.arriving) == 0
+}
+
 // sweep removes what no entry of the log names: at once if it is incomplete,
 // after stageAge if it is whole.
 func (s *staging) sweep(named map[string]bool) error {

@@ -1,0 +1,3 @@
+module peer/itest
+
+go 1.26.0

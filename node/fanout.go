@@ -174,7 +174,7 @@ func (f *fanout) living() (n int) {
 // finish sends what indexing made of the pack: the completed pack's new head
 // and tail if it was thin, the index, and the hashes.
 func (f *fanout) finish(q *git.Quarantine, p *wire.Payload) error {
-	if q.PackSize != q.RawSize {
+	if q.Completed {
 		if err := f.sendCompletion(q); err != nil {
 			return err
 		}
@@ -194,10 +194,8 @@ func (f *fanout) finish(q *git.Quarantine, p *wire.Payload) error {
 	return nil
 }
 
-const packHeaderBytes = 12
-
 func (f *fanout) sendCompletion(q *git.Quarantine) error {
-	header := make([]byte, packHeaderBytes)
+	header := make([]byte, git.PackHeaderBytes)
 	pack, err := os.Open(q.PackPath)
 	if err != nil {
 		return err

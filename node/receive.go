@@ -137,7 +137,7 @@ func describe(q *git.Quarantine, arrived hash.Hash) (*wire.Payload, error) {
 		Name: q.Name, PackSize: uint64(q.PackSize), IdxSize: uint64(q.IdxSize),
 		PackSha256: arrived.Sum(nil),
 	}
-	if q.PackSize != q.RawSize {
+	if q.Completed {
 		sum, err := sumPath(q.PackPath)
 		if err != nil {
 			return nil, err

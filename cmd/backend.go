@@ -16,7 +16,8 @@ import (
 type backend struct {
 	cfg   NodeConfig
 	parts *nodeParts
-	git   string // address of the git daemon
+	// Of the git daemon: where it listens, and the DID under which it pushes.
+	git, gitDID string
 }
 
 func refusal(code wire.FailureCode, message, hint string) error {
@@ -51,7 +52,7 @@ func (b *backend) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusRe
 	t := b.parts.transport
 	s := &pb.StatusReply{
 		PeerId: t.Self().String(), Did: b.cfg.Key.Public().DID(), Addrs: t.Addrs(),
-		GitAddr: b.git, Version: Version(),
+		GitAddr: b.git, GitDid: b.gitDID, Version: Version(),
 	}
 	for _, id := range t.Connected() {
 		s.Peers = append(s.Peers, &pb.ConnectedPeer{PeerId: id.String(), Addr: t.Addr(id)})

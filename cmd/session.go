@@ -37,6 +37,8 @@ type client struct {
 	pins    pins
 	dial    func(context.Context) (dialer, error)
 	dialer  dialer // nil until needed, and again after it failed
+
+	gitVersion wire.GitVersion // that a FETCH begins with
 }
 
 // Close lets go of the way to the replicas.
@@ -113,7 +115,7 @@ func (c *client) hello(intent wire.Intent) (*wire.Signed, pin, error) {
 	rand.Read(nonce)
 	signed, err := replica.Seal(c.key, identity.DomainHello, &wire.Hello{
 		Version: helloVersion, Repo: repo[:], Genesis: pinned.hash(), User: user[:],
-		Nonce: nonce, SeenIndex: pinned.SeenIndex, Intent: intent,
+		Nonce: nonce, SeenIndex: pinned.SeenIndex, Intent: intent, GitVersion: c.gitVersion,
 	})
 	return signed, pinned, err
 }

@@ -22,6 +22,7 @@ type statusJSON struct {
 	Repos    []repoJSON      `json:"repos"`
 	GRPCAddr string          `json:"grpc_addr,omitempty"` // where it listens
 	GitAddr  string          `json:"git_addr,omitempty"`
+	GitDID   string          `json:"git_did,omitempty"` // whose pushes the git daemon signs
 	Version  string          `json:"version,omitempty"`
 	Home     string          `json:"home"`
 }
@@ -52,7 +53,7 @@ func statusOf(s *pb.StatusReply, home *Home) statusJSON {
 	out := statusJSON{
 		PeerID: s.GetPeerId(), DID: s.GetDid(), Addrs: append([]string{}, s.GetAddrs()...),
 		Peers: []connectedJSON{}, Repos: reposOf(s.GetRepos()),
-		GRPCAddr: s.GetGrpcAddr(), GitAddr: s.GetGitAddr(), Version: s.GetVersion(), Home: home.Dir,
+		GRPCAddr: s.GetGrpcAddr(), GitAddr: s.GetGitAddr(), GitDID: s.GetGitDid(), Version: s.GetVersion(), Home: home.Dir,
 	}
 	for _, p := range s.GetPeers() {
 		out.Peers = append(out.Peers, connectedJSON{PeerID: p.GetPeerId(), Addr: p.GetAddr()})
@@ -73,6 +74,9 @@ func printStatus(w io.Writer, s *pb.StatusReply, home *Home) error {
 		}
 		if s.GetGitAddr() != "" {
 			line("git\tgit://%s/", s.GetGitAddr())
+		}
+		if s.GetGitDid() != "" {
+			line("git pushes\tas %s", s.GetGitDid())
 		}
 		if len(s.GetPeers()) == 0 {
 			line("peers\tnone")

@@ -13,6 +13,7 @@ import (
 	"peer/identity"
 	"peer/node"
 	"peer/node/control"
+	"peer/node/gitd"
 	"peer/node/store"
 	"peer/node/transport"
 )
@@ -23,7 +24,8 @@ type nodeParts struct {
 	home      *Home
 	store     *store.Store
 	transport *transport.Transport
-	node      *node.Node // nil on a bootstrap node
+	node      *node.Node   // nil on a bootstrap node
+	git       *gitd.Server // nil unless it listens
 	control   *control.Server
 	network   Network
 
@@ -84,6 +86,12 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 		if err != nil {
 			return err
 		}
+	}
+	if p.node != nil && cfg.GitAddr != "" {
+		if p.git, backend.gitDID, err = serveGit(context.WithoutCancel(ctx), cfg, p.node); err != nil {
+			return err
+		}
+		backend.git = p.git.Addr()
 	}
 	p.control, err = control.Serve(context.WithoutCancel(ctx), control.Options{
 		SocketPath: cfg.Home.SocketPath(), TCPAddr: cfg.GRPCAddr, TokenPath: cfg.Home.TokenPath(),
@@ -150,6 +158,9 @@ func (p *nodeParts) Close() error {
 	p.closing.Do(func() {
 		if p.control != nil {
 			p.err = errors.Join(p.err, p.control.Close())
+		}
+		if p.git != nil {
+			p.err = errors.Join(p.err, p.git.Close())
 		}
 		if p.transport != nil && p.node != nil {
 			p.saveNetwork()

@@ -151,6 +151,7 @@ type StatusReply struct {
 	GrpcAddr      string                 `protobuf:"bytes,6,opt,name=grpc_addr,json=grpcAddr,proto3" json:"grpc_addr,omitempty"` // host:port; empty where it does not listen
 	GitAddr       string                 `protobuf:"bytes,7,opt,name=git_addr,json=gitAddr,proto3" json:"git_addr,omitempty"`
 	Version       string                 `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
+	GitDid        string                 `protobuf:"bytes,9,opt,name=git_did,json=gitDid,proto3" json:"git_did,omitempty"` // of the key under which the git daemon pushes; empty where it does not
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -237,6 +238,13 @@ func (x *StatusReply) GetGitAddr() string {
 func (x *StatusReply) GetVersion() string {
 	if x != nil {
 		return x.Version
+	}
+	return ""
+}
+
+func (x *StatusReply) GetGitDid() string {
+	if x != nil {
+		return x.GitDid
 	}
 	return ""
 }
@@ -1475,7 +1483,7 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\vPingRequest\"%\n" +
 	"\tPingReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"\x0f\n" +
-	"\rStatusRequest\"\x83\x02\n" +
+	"\rStatusRequest\"\x9c\x02\n" +
 	"\vStatusReply\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x10\n" +
 	"\x03did\x18\x02 \x01(\tR\x03did\x12\x14\n" +
@@ -1484,7 +1492,8 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x05repos\x18\x05 \x03(\v2\x15.peer.control.v1.RepoR\x05repos\x12\x1b\n" +
 	"\tgrpc_addr\x18\x06 \x01(\tR\bgrpcAddr\x12\x19\n" +
 	"\bgit_addr\x18\a \x01(\tR\agitAddr\x12\x18\n" +
-	"\aversion\x18\b \x01(\tR\aversion\"<\n" +
+	"\aversion\x18\b \x01(\tR\aversion\x12\x17\n" +
+	"\agit_did\x18\t \x01(\tR\x06gitDid\"<\n" +
 	"\rConnectedPeer\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\"\x99\x01\n" +

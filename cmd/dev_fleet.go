@@ -62,7 +62,8 @@ func (f *fleet) startOne(home *Home, lifeline *os.File) error {
 	}
 	defer log.Close()
 	n := &devNode{home: home, ended: make(chan struct{})}
-	n.child = exec.Command(f.binary, "--home", home.Dir, "node", "--log-level", f.logLevel, "--parent-fd", "3")
+	// It outlives every context here: stop ends it, first in order.
+	n.child = exec.CommandContext(context.Background(), f.binary, "--home", home.Dir, "node", "--log-level", f.logLevel, "--parent-fd", "3")
 	n.child.Stdout, n.child.Stderr = log, log
 	n.child.ExtraFiles = []*os.File{lifeline}
 	n.child.Env = withoutPeer(os.Environ())
@@ -161,7 +162,7 @@ func (n *devNode) peers(ctx context.Context) int {
 
 func (f *fleet) failed(n *devNode, why error) error {
 	path := n.home.path(logName)
-	return hinted(fmt.Errorf("%s did not start: %v\n%s", n.name(), why, lastLines(path, 5)), "all that it said: "+shellQuote(path))
+	return hinted(fmt.Errorf("%s did not start: %w\n%s", n.name(), why, lastLines(path, 5)), "all that it said: "+shellQuote(path))
 }
 
 func (n *devNode) name() string { return filepath.Base(n.home.Dir) }

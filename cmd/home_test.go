@@ -39,14 +39,24 @@ func TestNetworkIsKept(t *testing.T) {
 	if err != nil || n.Secret != "s" || len(n.Peers) != networkPeersMax || n.Peers[1] != "1" {
 		t.Fatalf("%+v, %v", n, err)
 	}
-	os.WriteFile(h.ConfigPath(), []byte(`{"secret": "from config", "peer": "p1,p2"}`), 0o600)
+	if err := h.RememberPeers([]string{"5", "new"}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := LoadNetwork(h.NetworkPath()); err != nil || n.Secret != "s" || len(n.Peers) != networkPeersMax || !slices.Equal(n.Peers[:3], []string{"5", "new", "0"}) {
+		t.Fatalf("%+v, %v", n, err)
+	}
+	if err := os.WriteFile(h.ConfigPath(), []byte(`{"secret": "from config", "peer": "p1,p2"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("PEER_RENDEZVOUS", "from env")
 	t.Setenv("PEER_PEER", "p0,p1")
 	n, err = h.Network()
-	if err != nil || n.Rendezvous != "from env" || n.Secret != "from config" || !slices.Equal(n.Peers[:4], []string{"p0", "p1", "p2", "0"}) {
+	if err != nil || n.Rendezvous != "from env" || n.Secret != "from config" || !slices.Equal(n.Peers[:4], []string{"p0", "p1", "p2", "5"}) {
 		t.Fatalf("%+v, %v", n, err)
 	}
-	os.WriteFile(h.NetworkPath(), []byte("{"), 0o600)
+	if err := os.WriteFile(h.NetworkPath(), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := h.Network(); err == nil {
 		t.Fatal("read a torn file")
 	}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,13 +9,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
-	"github.com/multiformats/go-multiaddr"
-
-	"peer/identity"
 	"peer/node/control/pb"
 )
 
@@ -24,45 +21,12 @@ const (
 	nodeStopPatience  = 15 * time.Second
 )
 
-// NodeConfig is all that a command line says about a node.
-type NodeConfig struct {
-	Home       *Home // locked by the caller
-	Key        identity.Key
-	Rendezvous string
-	Secret     string   // empty: an open network
-	Peers      []string // multiaddrs with /p2p/ID: those of the flags, then those last seen
-	Listen     []string // multiaddrs; empty: the transport's default
-	GRPCAddr   string   // host:port, port 0 for a free one; empty: none
-	GitAddr    string   // likewise
-	GitPush    bool     // the git daemon takes pushes, on loopback
-	ReposDir   string
-	MDNS       bool
-	Relay      bool
-	NAT        bool // ask others whether this node can be dialled, and punch holes
-	Bootstrap  bool // holds no repositories: it only helps others to find each other
-	Log        *slog.Logger
-}
-
 // running is a node that serves.
 type running interface {
 	// Wait returns when the node has ended: nil after Close, otherwise why.
 	Wait() error
 	// Close stops it in order and waits for it.
 	Close() error
-}
-
-// netFlags are the flags of every command that runs a node.
-type netFlags struct {
-	Rendezvous string   `help:"Name of the network; by default the last one, at first 'meet me here'." placeholder:"NAME"`
-	Secret     string   `help:"Close the network to those who do not have this secret; TCP only." placeholder:"SECRET"`
-	Peer       []string `help:"Address of a node of the network, ending in /p2p/ID; repeatable." placeholder:"ADDR"`
-	Listen     []string `help:"Address to listen on, /ip4/0.0.0.0/tcp/4001 for instance; repeatable." placeholder:"ADDR"`
-	PrivKey    string   `help:"Private key to use; the home keeps a link to it." placeholder:"FILE"`
-	Mdns       bool     `help:"Find nodes on the local network by multicast." negatable:""`
-	Relay      bool     `help:"Be reached through others, and help others to be." negatable:"" default:"true"`
-	Nat        bool     `help:"Ask others whether this node can be dialled, and punch holes." negatable:"" default:"true"`
-	LogLevel   string   `help:"Least level to log: debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
-	ParentFd   int      `hidden:"" env:"-"` // ends this node when the other end of this pipe closes
 }
 
 type nodeCmd struct {
@@ -136,68 +100,6 @@ func runNode(ctx context.Context, a *app, f *netFlags, complete func(*NodeConfig
 	return attend(ctx, node, cfg.Log)
 }
 
-// config checks the flags before anything is started.
-func (f *netFlags) config(home *Home, logTo io.Writer) (NodeConfig, error) {
-	if err := checkAddrs("--peer", f.Peer, true); err != nil {
-		return NodeConfig{}, err
-	}
-	if err := checkAddrs("--listen", f.Listen, false); err != nil {
-		return NodeConfig{}, err
-	}
-	if f.PrivKey != "" {
-		if err := home.AdoptKey(f.PrivKey); err != nil {
-			return NodeConfig{}, err
-		}
-	}
-	key, err := home.Key()
-	if err != nil {
-		return NodeConfig{}, err
-	}
-	saved, err := LoadNetwork(home.NetworkPath())
-	if err != nil {
-		return NodeConfig{}, err
-	}
-	cfg := NodeConfig{
-		Home:       home,
-		Key:        key,
-		Rendezvous: firstSet(f.Rendezvous, saved.Rendezvous, DefaultRendezvous),
-		Secret:     firstSet(f.Secret, saved.Secret),
-		Listen:     f.Listen,
-		ReposDir:   home.ReposPath(),
-		MDNS:       f.Mdns,
-		Relay:      f.Relay,
-		NAT:        f.Nat,
-		Log:        newLogger(logTo, f.LogLevel),
-	}
-	if cfg.Rendezvous != saved.Rendezvous || cfg.Secret != saved.Secret {
-		saved.Peers = nil // they are of another network
-	}
-	cfg.Peers = firstOfEach(slices.Concat(f.Peer, saved.Peers))
-	return cfg, nil
-}
-
-func checkAddrs(flag string, addrs []string, withID bool) error {
-	for _, addr := range addrs {
-		parsed, err := multiaddr.NewMultiaddr(addr)
-		if err != nil {
-			return usage("addresses look like /ip4/192.0.2.1/tcp/4001", "%s: %w", flag, err)
-		}
-		if _, err := parsed.ValueForProtocol(multiaddr.P_P2P); err != nil && withID {
-			return usage("take it from 'peer status' over there", "%s %.200s does not end in /p2p/ID", flag, addr)
-		}
-	}
-	return nil
-}
-
-// newLogger logs text on w.
-func newLogger(w io.Writer, level string) *slog.Logger {
-	var least slog.Level
-	if err := least.UnmarshalText([]byte(level)); err != nil {
-		panic(err) // kong has checked it
-	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: least}))
-}
-
 // announce says on out where the node listens, and then "ready". It asks the
 // node through its socket, so it is true by then.
 func announce(ctx context.Context, out io.Writer, home *Home) error {
@@ -232,7 +134,7 @@ func attend(ctx context.Context, node running, log *slog.Logger) error {
 	go func() { ended <- node.Wait() }()
 	select {
 	case err := <-ended:
-		return errors.Join(err, node.Close())
+		return cmp.Or(err, node.Close())
 	case <-ctx.Done():
 	}
 	log.Info("stopping")
@@ -240,8 +142,7 @@ func attend(ctx context.Context, node running, log *slog.Logger) error {
 	go func() { closed <- node.Close() }()
 	select {
 	case err := <-closed:
-		<-ended
-		return err
+		return cmp.Or(err, <-ended)
 	case <-time.After(nodeStopPatience):
 		return fmt.Errorf("the node did not stop within %s; what it acknowledged is on disk", nodeStopPatience)
 	}

@@ -66,9 +66,6 @@ func report(w io.Writer, err error) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
-	if errors.Is(err, context.Canceled) {
-		return exitInterrupted
-	}
 	fmt.Fprintf(w, "peer: error: %s\n", tidy(err.Error()))
 	if hint := hintOf(err); hint != "" {
 		fmt.Fprintf(w, "peer: hint: %s\n", tidy(hint))

@@ -33,7 +33,7 @@ func TestReport(t *testing.T) {
 		{refused(wire.FailureCode_FAILURE_DISK), 1, both},
 		{&control.Error{Code: wire.FailureCode_FAILURE_NO_QUORUM, Message: "no", Unknown: true}, 7, "peer: error: no\n"},
 		{fmt.Errorf("no: %w", context.DeadlineExceeded), 6, "peer: error: no: context deadline exceeded\n"},
-		{context.Canceled, 130, ""},
+		{context.Canceled, 1, "peer: error: context canceled\n"},
 		{exitStatus(42), 42, ""},
 		{hinted(refused(wire.FailureCode_FAILURE_NOT_FOUND), "ours"), 4, "peer: error: no\npeer: hint: ours\n"},
 		{errors.New("two\nlines\x1b[2J\r"), 1, "peer: error: two\n  lines?[2J\n"},

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"time"
 
 	"peer/git"
 	"peer/wire"
@@ -24,6 +25,10 @@ func (u *push) receive(ctx context.Context, hasPack bool) (*wire.Payload, error)
 		return nil, err
 	}
 	chunks := &chunkReader{stream: moving{u.stream}}
+	// Git may count objects for long before it sends the first byte.
+	if err := chunks.first(u.stream); err != nil {
+		return nil, err
+	}
 	head, err := io.ReadAll(io.LimitReader(chunks, int64(u.n.cfg.InlineBytesMax)))
 	if err != nil {
 		return nil, err
@@ -165,19 +170,34 @@ type chunkReader struct {
 	ended  bool
 }
 
+// first waits for the first chunk as long as packing may take.
+func (r *chunkReader) first(stream wire.Stream) error {
+	if err := stream.SetDeadline(time.Now().Add(hookTimeout)); err != nil {
+		return err
+	}
+	return r.next(stream)
+}
+
+func (r *chunkReader) next(stream wire.Stream) error {
+	chunk, err := wire.ReadChunk(stream, wire.ChunkBytesMax)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return fmt.Errorf("the pusher's stream broke: %w", err)
+	}
+	r.rest, r.ended = chunk, len(chunk) == 0
+	return nil
+}
+
 func (r *chunkReader) Read(p []byte) (int, error) {
 	for len(r.rest) == 0 {
 		if r.ended {
 			return 0, io.EOF
 		}
-		chunk, err := wire.ReadChunk(r.stream, wire.ChunkBytesMax)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return 0, fmt.Errorf("the pusher's stream broke: %w", err)
+		if err := r.next(r.stream); err != nil {
+			return 0, err
 		}
-		r.rest, r.ended = chunk, len(chunk) == 0
 	}
 	n := copy(p, r.rest)
 	r.rest = r.rest[n:]

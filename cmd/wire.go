@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -39,9 +40,16 @@ type nodeParts struct {
 // where clients without a node find them.
 const saveNetworkEvery = 15 * time.Second
 
+const gcPercent = 50
+
 // startNode builds the parts of a node, starts them, and serves the control
 // API. It returns when the node serves; ctx bounds the start only.
 func startNode(ctx context.Context, cfg NodeConfig) (running, error) {
+	if os.Getenv("GOGC") == "" {
+		// The database's write buffers are half of a node's heap and never
+		// garbage; collecting later than this only makes the node larger.
+		debug.SetGCPercent(gcPercent)
+	}
 	if _, err := git.InstalledVersion(ctx); err != nil && !cfg.Bootstrap {
 		return nil, err
 	}

@@ -45,9 +45,9 @@ func (t *Table) operate(signer identity.PublicKey, tx *wire.Transaction, done *A
 	}
 	done.Outcome.Results = results
 	for _, name := range o.order {
-		old, now := o.touched[name], t.refs[name].GetOid()
-		if !bytes.Equal(old, now) {
-			t.saveRef(name)
+		// A ref set to what it was moves nothing, yet it names this entry from now on.
+		t.saveRef(name)
+		if old, now := o.touched[name], t.refs[name].GetOid(); !bytes.Equal(old, now) {
 			done.Refs = append(done.Refs, RefChange{Name: name, Old: old, New: now})
 		}
 	}
@@ -65,6 +65,7 @@ func (o *operation) rollBack(results []*wire.Result) {
 	for i := len(o.undo) - 1; i >= 0; i-- {
 		o.undo[i]()
 	}
+	o.order = nil
 	for _, r := range results {
 		if r.GetCode() == wire.Code_CODE_OK {
 			proto.Merge(r, refuse(wire.Code_CODE_SIBLING, "another part of the atomic push failed"))

@@ -64,8 +64,9 @@ type Group struct {
 	payloads Payloads
 
 	leader uint64 // as of the last Turn
-	// held is a message from the leader that waits for bytes; see Step.
-	held *pb.Message
+	// held is a message from the leader that waits for bytes; see Step. meeting is
+	// the one whose need the driver is meeting: an older one, if held replaced it.
+	held, meeting *pb.Message
 	// ticks counts Tick; heard is when each member was last heard.
 	ticks uint64
 	heard map[uint64]uint64
@@ -189,7 +190,8 @@ type Need struct {
 
 // Step takes a message from another member. A Need means that the message, or
 // the rest of it, is held back: call [Group.Resume] when the need is met. A
-// newer message of the leader replaces a held one.
+// newer message of the leader replaces a held one. While one need is being met
+// others may be ignored: Resume names what is then still missing.
 func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 	sender, ok := g.genesis.Member(from)
 	if !ok || m.GetFrom() != sender.RaftID || m.GetTo() != g.self.RaftID {
@@ -204,6 +206,11 @@ func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 		if last := g.lastIndex(); m.GetCommit() > last {
 			return nil, &LostLogError{Acknowledged: m.GetCommit(), Last: last}
 		}
+	case pb.MsgReadIndex:
+		// Raft would pass it on in the asker's name, which the leader refuses.
+		if _, leading := g.Leading(); !leading {
+			return nil, nil // the asker asks again
+		}
 	case pb.MsgApp:
 		return g.stepAppend(from, m)
 	case pb.MsgSnap:
@@ -214,19 +221,28 @@ func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 
 // Resume goes on with what Step held back. It may find the next need.
 func (g *Group) Resume() (*Need, error) {
-	m := g.held
-	g.held = nil
-	if m == nil {
+	m, met := g.held, g.meeting
+	g.held, g.meeting = nil, nil
+	switch {
+	case m == nil:
 		return nil, nil
+	case m.GetType() != pb.MsgSnap:
+		return g.stepAppend(g.genesis.PeerOf(m.GetFrom()), m)
+	case m != met: // another need was met, not that of this table
+		return g.stepSnapshot(g.genesis.PeerOf(m.GetFrom()), m)
 	}
-	if m.GetType() == pb.MsgSnap {
-		return nil, g.step(m)
-	}
-	return g.stepAppend(g.genesis.PeerOf(m.GetFrom()), m)
+	return nil, g.step(m)
 }
 
 // Abandon gives up what Step held back. Raft will send it again.
-func (g *Group) Abandon() { g.held = nil }
+func (g *Group) Abandon() { g.held, g.meeting = nil, nil }
+
+// hold keeps a message back.
+func (g *Group) hold(m *pb.Message) {
+	if g.held = m; g.meeting == nil {
+		g.meeting = m
+	}
+}
 
 func (g *Group) step(m *pb.Message) error {
 	if err := g.rn.Step(m); err != nil && !errors.Is(err, raft.ErrStepPeerNotFound) {
@@ -251,7 +267,7 @@ func (g *Group) stepAppend(from identity.PeerID, m *pb.Message) (*Need, error) {
 		}
 		need.From = from
 		if g.held.GetType() != pb.MsgSnap { // a snapshot that waits comes first
-			g.held = m
+			g.hold(m)
 		}
 		cut, _ := proto.Clone(m).(*pb.Message)
 		cut.Entries = cut.Entries[:i]
@@ -314,7 +330,7 @@ func (g *Group) stepSnapshot(from identity.PeerID, m *pb.Message) (*Need, error)
 	if g.held.GetType() == pb.MsgSnap {
 		return nil, nil // one is waiting for its objects; raft goes on from there
 	}
-	g.held = m
+	g.hold(m)
 	return &Need{Table: s, From: from, Index: s.GetMeta().GetIndex()}, nil
 }
 

@@ -172,7 +172,7 @@ func TestPackObjects(t *testing.T) {
 			t.Error(err)
 		}
 		err := source.PackObjects(ctx, []OID{second, someOID(f, 2)}, nil, failWriter{t})
-		if missing, ok := err.(*MissingError); !ok || len(missing.OIDs) != 1 {
+		if missing := new(*MissingError); !errors.As(err, missing) || len((*missing).OIDs) != 1 {
 			t.Errorf("got %v", err)
 		}
 	})

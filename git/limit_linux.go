@@ -1,6 +1,10 @@
 package git
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // limitChild bounds a child that has just started. It counts on the child not
 // having read anything from outside yet.
@@ -19,7 +23,7 @@ func limitChild(pid int, l limits) error {
 			continue
 		}
 		// A child that is already gone needs no limit; its Wait says why it ended.
-		if err := lowerLimit(pid, one.resource, uint64(one.max)); err != nil && err != unix.ESRCH {
+		if err := lowerLimit(pid, one.resource, uint64(one.max)); err != nil && !errors.Is(err, unix.ESRCH) {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 // ObjectType is what an object is, in git's word for it.
 type ObjectType string
 
+// The four types of object.
 const (
 	Commit ObjectType = "commit"
 	Tree   ObjectType = "tree"

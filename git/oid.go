@@ -9,6 +9,7 @@ import (
 // Format is the hash function that names the objects of a repository.
 type Format string
 
+// The two formats.
 const (
 	SHA1   Format = "sha1"
 	SHA256 Format = "sha256"

@@ -98,7 +98,7 @@ func TestPktReader(t *testing.T) {
 				t.Errorf("%s: line %d: %d, %.20q, %v", name, i, got.Kind, got.Payload(), err)
 			}
 		}
-		if _, err := in.Next(); err != io.EOF {
+		if _, err := in.Next(); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: at the end: %v", name, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 // PktKind tells apart the four kinds of pkt-line.
 type PktKind uint8
 
+// The kinds of pkt-line.
 const (
 	PktData        PktKind = iota
 	PktFlush               // 0000: the end of a list, or of a request
@@ -54,7 +55,7 @@ func (r *PktReader) Next() (Pkt, error) {
 	r.skip()
 	header, err := r.buf.Peek(pktHeaderBytes)
 	if err != nil {
-		if err == io.EOF && len(header) > 0 {
+		if errors.Is(err, io.EOF) && len(header) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		return Pkt{}, err
@@ -65,7 +66,7 @@ func (r *PktReader) Next() (Pkt, error) {
 	}
 	raw, err := r.buf.Peek(size)
 	if err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return Pkt{}, err

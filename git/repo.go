@@ -148,7 +148,7 @@ func Open(dir string) (*Repo, error) {
 	}
 	for _, part := range []string{"HEAD", "objects/pack", "refs"} {
 		if _, err := os.Stat(filepath.Join(dir, part)); err != nil {
-			return nil, fmt.Errorf("open repository: incomplete: %s", err)
+			return nil, fmt.Errorf("open repository: incomplete: %w", err)
 		}
 	}
 	return &Repo{dir: dir, format: format}, nil

@@ -149,7 +149,7 @@ func (s *server) list(to *spool) error {
 		if late.Load() {
 			return errListingTime
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return errChildEnded
 		}
 		if err != nil {
@@ -169,7 +169,7 @@ func (s *server) passListing(out io.Writer) error {
 	to := new(spool)
 	defer to.Close()
 	err := s.list(to)
-	if err != nil && err != errChildEnded {
+	if err != nil && !errors.Is(err, errChildEnded) {
 		return err
 	}
 	if _, werr := to.WriteTo(out); werr != nil {

@@ -20,7 +20,7 @@ func (s *Store) checkSpace() error {
 	if err := unix.Statfs(s.dir.dir, &fs); err != nil {
 		return fmt.Errorf("look for free space: %w", err)
 	}
-	if free := uint64(fs.Bavail) * uint64(fs.Bsize); free < s.freeBytesMin {
+	if free := fs.Bavail * uint64(fs.Bsize); free < s.freeBytesMin {
 		return &DiskFullError{Dir: s.dir.dir, FreeBytes: free, MinBytes: s.freeBytesMin}
 	}
 	return nil

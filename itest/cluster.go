@@ -8,14 +8,16 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// cluster is a closed network of nodes on loopback. Nodes are numbered from 0;
-// the owner of the repositories is the user of node 0.
+// cluster is a closed network of nodes on loopback. Nodes are numbered from 0, in
+// the order of their peer IDs: while all are in sync the last one leads. The
+// owner of the repositories is the user of node 0.
 type cluster struct {
 	t        testing.TB // the test that uses it now: see run
 	logs     string
@@ -111,9 +113,8 @@ func (c *cluster) peer() string { return filepath.Join(c.dir, "bin", "peer") }
 // makeHomes draws keys and ports and writes the config files.
 func (c *cluster) makeHomes(o options) {
 	c.t.Helper()
-	addrs := make([]string, o.nodes)
 	for i := range o.nodes {
-		n := &node{c: c, name: fmt.Sprintf("node%d", i+1), port: freePort(c.t)}
+		n := &node{c: c, name: fmt.Sprintf("node%d", i+1)}
 		n.home = filepath.Join(c.dir, n.name)
 		if o.home != nil && o.home(i) != "" {
 			n.home = o.home(i)
@@ -125,6 +126,11 @@ func (c *cluster) makeHomes(o options) {
 		n.user = c.person(n.home)
 		n.peerID = n.user.identity().PeerID
 		c.nodes = append(c.nodes, n)
+	}
+	c.sortKeys()
+	addrs := make([]string, o.nodes)
+	for i, n := range c.nodes {
+		n.port = freePort(c.t)
 		addrs[i] = fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/p2p/%s", n.port, n.peerID)
 	}
 	secret := fmt.Sprintf("itest-%d-%d", os.Getpid(), rand.Uint64())
@@ -146,6 +152,29 @@ func (c *cluster) makeHomes(o options) {
 			err = os.WriteFile(filepath.Join(n.home, "config.json"), raw, 0o600)
 		}
 		if err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// sortKeys deals the keys out so that peer IDs ascend with the nodes' numbers.
+// All IDs of Ed25519 keys have the same length, and base 58 has its digits in
+// the order of ASCII, so their spellings compare as their bytes do.
+func (c *cluster) sortKeys() {
+	c.t.Helper()
+	keys := map[string][]byte{}
+	var ids []string
+	for _, n := range c.nodes {
+		raw, err := os.ReadFile(filepath.Join(n.home, "key"))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		keys[n.peerID], ids = raw, append(ids, n.peerID)
+	}
+	slices.Sort(ids)
+	for i, n := range c.nodes {
+		n.peerID = ids[i]
+		if err := os.WriteFile(filepath.Join(n.home, "key"), keys[n.peerID], 0o600); err != nil {
 			c.t.Fatal(err)
 		}
 	}

@@ -85,17 +85,17 @@ func (r *repository) leader() int {
 	return leader
 }
 
-// follower is a running node that does not lead.
-func (r *repository) follower() int {
+// awaitLeader waits until node i leads: the highest peer ID in sync does, after
+// a while.
+func (r *repository) awaitLeader(i int) {
 	r.c.t.Helper()
-	leader := r.leader()
-	for i, n := range r.c.nodes {
-		if i != leader && n.runs() {
-			return i
+	eventually(r.c.t, convergeTimeout, func() error {
+		s, err := r.show(i)
+		if err == nil && s.Leader != r.c.nodes[i].peerID {
+			err = fmt.Errorf("%s names %q as leader", r.c.nodes[i].name, s.Leader)
 		}
-	}
-	r.c.t.Fatal("no node follows")
-	return -1
+		return err
+	})
 }
 
 // bare is the repository on the disk of node i.

@@ -77,11 +77,11 @@ func (p *gitPush) Deliver(ctx context.Context, t *gitd.Transaction) ([]gitd.Verd
 	if err != nil {
 		return nil, pushRefusal(err)
 	}
+	d.say.flush()
 	verdicts := verdictsOf(done.GetOutcome(), len(ops))
 	if slices.Contains(verdicts, "") {
-		d.say.line(receiptLine(done))
+		t.Say(receiptLine(done))
 	}
-	d.say.flush()
 	return verdicts, nil
 }
 

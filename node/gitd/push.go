@@ -31,9 +31,11 @@ type Transaction struct {
 	// Pack opens the pack, from its beginning each time. Nil: there are no
 	// objects in this push.
 	Pack func() io.ReadCloser
-	// Progress shows text to the person who pushes. It never fails, and is to be
-	// used only until Deliver returns.
+	// Progress and Say show text to the person who pushes: Progress what is of no
+	// use to a script, Say a line that everybody is to see. They never fail, and
+	// are to be used only until Deliver returns.
 	Progress io.Writer
+	Say      func(line string)
 }
 
 // Update moves one ref. A zero Old makes it, a zero New deletes it.

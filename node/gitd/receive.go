@@ -27,7 +27,7 @@ func (s *Server) takePush(ctx context.Context, c *conn, q request, push Push) er
 	if err != nil {
 		return s.breakOff(c, out, err)
 	}
-	t := &Transaction{Atomic: cmds.atomic, Options: cmds.options, Shallow: cmds.shallow, Progress: out}
+	t := &Transaction{Atomic: cmds.atomic, Options: cmds.options, Shallow: cmds.shallow, Progress: out, Say: out.say}
 	if cmds.bringsPack() {
 		pack := &spool{dir: s.o.TempDir}
 		defer pack.Close()

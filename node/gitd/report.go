@@ -19,13 +19,20 @@ type reporter struct {
 	cmds *commands
 }
 
-// Write shows text to the person who pushes, if the client has a way to. It never
-// fails: what becomes of the push does not depend on who watches.
+// Write shows progress, unless the client asked for none, as git does where
+// nobody sits at a terminal. It never fails: what becomes of a push does not
+// depend on who watches.
 func (r *reporter) Write(text []byte) (int, error) {
 	if r.cmds.sideband && !r.cmds.quiet {
 		_ = r.band(bandProgress, text)
 	}
 	return len(text), nil
+}
+
+func (r *reporter) say(line string) {
+	if r.cmds.sideband {
+		_ = r.band(bandProgress, []byte(plainLine(line)+"\n"))
+	}
 }
 
 func (r *reporter) band(band byte, data []byte) error {

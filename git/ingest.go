@@ -207,7 +207,7 @@ func (f *feeder) run() error {
 			}
 			f.grant(n)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

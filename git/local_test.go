@@ -32,7 +32,7 @@ func TestResolveAndHave(t *testing.T) {
 		absent := someOID(f, 7)
 		got, err := l.ResolveAndHave(ctx,
 			[]string{"HEAD", "refs/heads/main~1", "v2", "v3", ":/change a b", "HEAD:a b"},
-			[]OID{first, absent, w.oid("v1"), OID{}, first})
+			[]OID{first, absent, w.oid("v1"), {}, first})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func TestPackForPushClosedEarly(t *testing.T) {
 	if s := pack.(*packStream).p.cmd.ProcessState; s == nil || s.Success() {
 		t.Errorf("state %v", s)
 	}
-	if _, err := pack.Read(make([]byte, 1)); err == nil || err == io.EOF {
+	if _, err := pack.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("read after close: %v", err)
 	}
 }

@@ -19,7 +19,7 @@ func (s *server) serveV2(in io.Reader, out io.Writer) error {
 	}
 	for {
 		request, err := readCommand(client)
-		if err == io.EOF || err == nil && request.bye {
+		if errors.Is(err, io.EOF) || err == nil && request.bye {
 			return s.bye(request.raw, to)
 		}
 		if err != nil {
@@ -61,7 +61,7 @@ func readCommand(client *PktReader) (request, error) {
 	for {
 		pkt, err := client.Next()
 		if err != nil {
-			if err == io.EOF && len(q.raw) > 0 {
+			if errors.Is(err, io.EOF) && len(q.raw) > 0 {
 				err = io.ErrUnexpectedEOF
 			}
 			return q, err
@@ -142,7 +142,7 @@ func (s *server) forward(q request, client *PktReader, to *bufio.Writer) error {
 func (s *server) passResponse(to *bufio.Writer) error {
 	for {
 		pkt, err := s.child.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return errors.Join(to.Flush(), errChildEnded)
 		}
 		if err != nil {
@@ -164,7 +164,7 @@ func (s *server) passResponse(to *bufio.Writer) error {
 }
 
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

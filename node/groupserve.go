@@ -209,9 +209,12 @@ func (n *Node) serveWhere(s wire.Stream, req *wire.Where) error {
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
 	defer cancel()
-	state, _, err := g.state(ctx)
+	state, problem, err := g.state(ctx)
 	if err != nil {
 		return err
+	}
+	if problem != nil {
+		return failure(wire.FailureCode_FAILURE_NOT_FOUND, "this replica takes no part in its group: "+problem.Error(), "ask another member")
 	}
 	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Where{Where: &wire.WhereReply{
 		Genesis: g.genesis.Signed, Leader: []byte(state.Leader), Term: state.Term, Index: state.Applied,

@@ -17,16 +17,26 @@ func (n *Node) locate(ctx context.Context, repo identity.RepoID) (*replica.Genes
 }
 
 // Session opens a stream to a replica of repo: this node's own, or another
-// member's. With push set it prefers the leader.
+// member's where this node has none that takes part.
 func (n *Node) Session(ctx context.Context, repo identity.RepoID, push bool) (wire.Stream, error) {
-	if g := n.group(repo); g != nil {
-		return n.ownSession(g)
+	g := n.group(repo)
+	if g == nil {
+		return n.Client.Session(ctx, repo, push)
 	}
-	return n.Client.Session(ctx, repo, push)
+	_, problem, err := g.state(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if problem != nil {
+		if s, err := n.memberSession(ctx, g.genesis, push); err == nil {
+			return s, nil
+		}
+	}
+	return n.ownSession()
 }
 
 // ownSession serves a session in this process.
-func (n *Node) ownSession(*group) (wire.Stream, error) {
+func (n *Node) ownSession() (wire.Stream, error) {
 	client, server, err := streamPair()
 	if err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ func opening[T any](cancel context.CancelCauseFunc, open func() (T, error)) (T, 
 func (s *Server) answer(c *conn, q request) error {
 	repo, err := q.address(s.o.Backend.Owner)
 	if err != nil {
-		return fmt.Errorf("%w: %v", ErrNotFound, err)
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	if q.service == ReceivePack {
 		return s.receivePack(c, q, repo)

@@ -35,20 +35,24 @@ func readPack(r io.Reader, to *spool, format git.Format, bytesMax int64) (object
 		if end.total > bytesMax {
 			return 0, fmt.Errorf("pack: %w: %d bytes", errTooMuch, bytesMax)
 		}
-		if err == nil || n > 0 {
-			_, err = to.Write(buf[:n])
+		if _, werr := to.Write(buf[:n]); werr != nil {
+			return 0, fmt.Errorf("pack: %w", werr)
 		}
-		if err == io.EOF && !end.reached() {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil && err != io.EOF {
-			return 0, fmt.Errorf("pack: %w", err)
+		if err != nil && !end.reached() {
+			return 0, fmt.Errorf("pack: %w", noEOF(err))
 		}
 		if end.total >= packHeaderBytes && !bytes.Equal(end.header[:4], []byte("PACK")) {
 			return 0, errNoPack
 		}
 	}
 	return binary.BigEndian.Uint32(end.header[8:]), nil
+}
+
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // packEnd recognises the end of a pack.

@@ -28,10 +28,7 @@ func readPkt(r io.Reader, buf []byte) ([]byte, error) {
 	}
 	line := buf[pktHeaderBytes:size]
 	if _, err := io.ReadFull(r, line); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
+		return nil, noEOF(err)
 	}
 	return line, nil
 }

@@ -21,7 +21,7 @@ const newestVersion = 2
 
 var (
 	errBadRequest = errors.New("not a git request")
-	errBadPath    = errors.New("want git://HOST/OWNER/NAME, with no characters but letters, digits and . _ - :")
+	errBadPath    = errors.New("want git://HOST/OWNER/NAME, of letters, digits and . _ - : alone")
 )
 
 // readRequest reads exactly one pkt-line: what follows it belongs to git. The
@@ -53,7 +53,8 @@ func parseRequest(line []byte) (request, error) {
 		return q, errBadPath
 	}
 	q.path = strings.TrimSuffix(q.path, "/")
-	if strings.Count(q.path, "/") != 1 || strings.ContainsFunc(q.path, odd) {
+	owner, name, _ := strings.Cut(q.path, "/")
+	if owner == "" || name == "" || strings.Contains(name, "/") || strings.ContainsFunc(q.path, odd) {
 		return q, errBadPath
 	}
 	return q, nil

@@ -36,7 +36,7 @@ func TestParseVersion(t *testing.T) {
 func FuzzReadRequest(f *testing.F) {
 	for _, line := range []string{
 		goodRequest, "git-upload-pack /a/b\n", "git-receive-pack /a/b\x00host=x\x00", "git-upload-archive /did:key:z6/b.git/\x00",
-		"git-upload-pack /a/b\x00\x00version=1\x00", "git-upload-pack /a%20/b", "x",
+		"git-upload-pack /a/b\x00\x00version=1\x00", "git-upload-pack /a%20/b", "git-upload-pack /a//", "git-upload-pack ///", "x",
 	} {
 		f.Add([]byte(pkt(line) + "rest"))
 	}

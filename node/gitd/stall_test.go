@@ -32,7 +32,7 @@ func TestNoStall(t *testing.T) {
 // BenchmarkStock compares, in turns, a path on disk, git's own daemon, and ours in
 // front of the same git. It reports medians.
 func BenchmarkStock(b *testing.B) {
-	fake, _, p := filled(b, withPush)
+	fake, _, p := filled(b, nil)
 	stock := "git://" + stockDaemon(b, fake.dir) + "/repo.git"
 	ways := []struct{ name, url string }{{"path", fake.dir}, {"daemon", stock}, {"gitd", p.url}}
 	took := map[string][]time.Duration{}
@@ -54,7 +54,6 @@ func BenchmarkStock(b *testing.B) {
 			timed(w.name+"-ls-remote", "", "ls-remote", w.url)
 			timed(w.name+"-fetch", w.name, "fetch", "--quiet", w.url, "main:refs/remotes/origin/main")
 			timed(w.name+"-noop", w.name, "fetch", "--quiet", w.url, "main:refs/remotes/origin/main")
-			timed(w.name+"-push", w.name, "push", "--quiet", w.url, "refs/remotes/origin/main:refs/heads/"+w.name+strconv.Itoa(round))
 		}
 	}
 	for name, all := range took {
@@ -73,7 +72,7 @@ func stockDaemon(b *testing.B, dir string) string {
 	addr := free.Addr().String()
 	_ = free.Close()
 	_, port, _ := net.SplitHostPort(addr)
-	c := exec.Command("git", "daemon", "--export-all", "--reuseaddr", "--enable=receive-pack", "--listen=127.0.0.1", "--port="+port, "--base-path="+filepath.Dir(dir))
+	c := exec.Command("git", "daemon", "--export-all", "--reuseaddr", "--listen=127.0.0.1", "--port="+port, "--base-path="+filepath.Dir(dir))
 	c.Env = cleanEnv()
 	if err := c.Start(); err != nil {
 		b.Fatal(err)

@@ -1,6 +1,7 @@
 package gitd
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -19,7 +20,7 @@ func (s *Server) tunnel(c *conn, stream wire.Stream) error {
 	answer := &source{Reader: stream}
 	_, err := io.CopyBuffer(struct{ io.Writer }{c}, answer, make([]byte, tunnelBytes))
 	if err != nil {
-		if err == answer.err {
+		if answer.failed {
 			err = fmt.Errorf("from the replica: %w", err)
 		} else {
 			err = fmt.Errorf("to the client: %w", err)
@@ -45,7 +46,7 @@ func listen(c *conn, stream wire.Stream) {
 	switch {
 	case err == nil:
 		_ = stream.CloseWrite()
-	case err == request.err:
+	case request.failed:
 		_ = stream.Reset()
 	default: // the replica listens no more, and may have said why
 		_, _ = io.Copy(io.Discard, c)
@@ -55,13 +56,11 @@ func listen(c *conn, stream wire.Stream) {
 // source remembers whether a copy failed where it reads.
 type source struct {
 	io.Reader
-	err error
+	failed bool
 }
 
 func (s *source) Read(p []byte) (int, error) {
 	n, err := s.Reader.Read(p)
-	if err != io.EOF {
-		s.err = err
-	}
+	s.failed = err != nil && !errors.Is(err, io.EOF)
 	return n, err
 }

@@ -20,7 +20,7 @@ func (h *Home) GitdKeyPath() string { return h.path("gitd.key") }
 // serveGit starts the git daemon of a node. did is that of the key under which it
 // pushes; empty if it does not.
 func serveGit(ctx context.Context, cfg NodeConfig, n *node.Node) (server *gitd.Server, did string, err error) {
-	b := &gitBackend{home: cfg.Home, node: n, reader: cfg.Key}
+	b := &gitBackend{home: cfg.Home, reader: cfg.Key, dialer: nodeDialer{n}}
 	if cfg.GitPush {
 		if b.pusher, err = identity.LoadOrCreateKey(cfg.Home.GitdKeyPath()); err != nil {
 			return nil, "", fmt.Errorf("key of the git daemon: %w", err)
@@ -46,7 +46,7 @@ func serveGit(ctx context.Context, cfg NodeConfig, n *node.Node) (server *gitd.S
 // through the node in this process.
 type gitBackend struct {
 	home   *Home
-	node   *node.Node
+	dialer dialer
 	reader identity.Key
 	pusher identity.Key // only with --git-push
 }
@@ -59,7 +59,7 @@ func (b *gitBackend) Owner(petname string) (identity.PublicKey, error) {
 func (b *gitBackend) client(repo identity.Address, key identity.Key) *client {
 	return &client{
 		address: repo, key: key, pins: pins{b.home.Dir},
-		dial: func(context.Context) (dialer, error) { return nodeDialer{b.node}, nil },
+		dial: func(context.Context) (dialer, error) { return b.dialer, nil },
 	}
 }
 

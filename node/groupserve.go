@@ -28,13 +28,38 @@ func (n *Node) serveGroup(from identity.PeerID, s wire.Stream) {
 		_ = s.Reset()
 		return
 	}
-	if err := n.answerGroup(from, s, req); err != nil {
+	a := &answering{Stream: s}
+	if err := n.answerGroup(from, a, req); err != nil {
 		n.log.Debug("group request failed", "from", from, "error", err)
-		_ = wire.WriteFrame(s, &wire.GroupReply{Kind: &wire.GroupReply_Failure{Failure: failureOf(err)}})
-		_ = s.Reset()
+		a.refuse(err)
 		return
 	}
 	_ = s.Close()
+}
+
+// answering is a stream that remembers whether a reply was begun.
+type answering struct {
+	wire.Stream
+	begun bool
+}
+
+func (a *answering) Write(p []byte) (int, error) {
+	a.begun = true
+	return a.Stream.Write(p)
+}
+
+// refuse ends a request that failed. A reply that was begun is cut off by a
+// reset, which says that it is not whole. A refusal is not, or the reset would
+// overtake it; what the other side still sends is read and dropped for a while.
+func (a *answering) refuse(err error) {
+	defer a.Reset()
+	if a.begun || a.SetDeadline(time.Now().Add(helloTimeout)) != nil {
+		return
+	}
+	failed := &wire.GroupReply{Kind: &wire.GroupReply_Failure{Failure: failureOf(err)}}
+	if reply(a, failed) == nil && a.CloseWrite() == nil {
+		drainStream(a)
+	}
 }
 
 // answerGroup writes the reply itself; an error means that none was written, or

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 
 	"peer/git"
@@ -61,6 +62,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		largePushes: make(chan struct{}, largePushesMax),
 		founded:     make(chan struct{}, 1),
 		groups:      map[identity.RepoID]*group{},
+	}
+	if err := os.MkdirAll(cfg.ReposDir, 0o700); err != nil {
+		return nil, fmt.Errorf("open node: %w", err)
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	n.loop.init()

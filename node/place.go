@@ -76,5 +76,5 @@ const protocolVersion = 1
 
 func (n *Node) probed() *wire.ProbeReply {
 	free := freeBytes(n.cfg.ReposDir)
-	return &wire.ProbeReply{Willing: free >= n.cfg.FreeBytesMin, FreeBytes: uint64(max(free, 0)), Version: protocolVersion}
+	return &wire.ProbeReply{Willing: free < 0 || free >= n.cfg.FreeBytesMin, FreeBytes: uint64(max(free, 0)), Version: protocolVersion}
 }

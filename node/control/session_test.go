@@ -170,7 +170,7 @@ func TestReplicaResets(t *testing.T) {
 	mustRead(t, client, "some")
 	must(t, replica.Reset())
 	var refusal *Error
-	if _, err := client.Read(make([]byte, 1)); !errors.As(err, &refusal) {
+	if _, err := client.Read(make([]byte, 1)); !errors.As(err, &refusal) || !refusal.Unknown || refusal.Code != wire.FailureCode_FAILURE_NOT_LEADER {
 		t.Fatalf("client read: %v", err)
 	}
 	eventually(t, "writes fail", func() bool {

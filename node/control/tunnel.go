@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"google.golang.org/grpc"
@@ -71,6 +70,15 @@ func join(ctx context.Context, in, out <-chan error) error {
 	return nil
 }
 
+// lost is the end of a session whose replica went away in the middle of it. What
+// that one did last is not known, and another may have the answer.
+func lost(err error) error {
+	return &Error{
+		Code: wire.FailureCode_FAILURE_NOT_LEADER, Unknown: true,
+		Message: "the connection to the replica broke: " + err.Error(),
+	}
+}
+
 // toReplica copies what the client sends. It reports the end of this direction
 // once, by nil, and after that perhaps that the client has closed.
 func toReplica(rpc sessionRPC, replica wire.Stream, early []byte, report chan<- error) {
@@ -85,7 +93,7 @@ func toReplica(rpc sessionRPC, replica wire.Stream, early []byte, report chan<- 
 	for {
 		if len(data) > 0 {
 			if _, err := replica.Write(data); err != nil {
-				report <- fmt.Errorf("write to the replica: %w", err)
+				report <- lost(err)
 				return
 			}
 		}
@@ -123,7 +131,7 @@ func toClient(rpc sessionRPC, replica wire.Stream) error {
 			return rpc.Send(&pb.SessionBytes{End: true})
 		}
 		if err != nil {
-			return fmt.Errorf("read from the replica: %w", err)
+			return lost(err)
 		}
 	}
 }

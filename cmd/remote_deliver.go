@@ -135,8 +135,8 @@ type attempt struct {
 // ended with err: the replica had all that it needs, and did not say no.
 func (a *attempt) mayHaveCommitted(err error) bool {
 	var refusal *control.Error
-	if errors.As(err, &refusal) {
-		return refusal.Unknown
+	if errors.As(err, &refusal) && !refusal.Unknown {
+		return false
 	}
 	return !a.hasPack || a.skipped || a.pack != nil && a.pack.complete.Load()
 }

@@ -44,8 +44,7 @@ func buildBinary() (string, error) {
 	}
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = sourceDir()
-	// What this module requires must not choose versions for the product.
-	cmd.Env = append(os.Environ(), cgo, "GOWORK=off")
+	cmd.Env = append(os.Environ(), cgo, "GOWORK=off") // as everybody builds it
 	if said, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go %v: %w\n%s", args, err, said)
 	}

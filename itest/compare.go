@@ -1,23 +1,33 @@
 package itest
 
 import (
+	"os"
 	"slices"
 	"strings"
-	"testing"
 )
 
-// compareRepos proves that two repositories hold the same: refs, HEAD, and every
-// object that the refs reach; and that git finds nothing wrong with the second.
-func compareRepos(t testing.TB, p *person, want, got string) {
-	t.Helper()
-	if w, g := p.c.refs(want), p.c.refs(got); w != g {
-		t.Fatalf("refs or HEAD differ: %s", firstDifference(w, g))
+// contents is all that a repository holds: refs, HEAD, and every object that the
+// refs reach.
+type contents struct{ refs, objects string }
+
+func (p *person) contents(dir string) contents {
+	p.c.t.Helper()
+	return contents{p.c.refs(dir), p.objects(dir)}
+}
+
+// wants proves that the repository in dir holds just that, and that git finds
+// nothing wrong with it.
+func (p *person) wants(want contents, dir string) {
+	p.c.t.Helper()
+	got := p.contents(dir)
+	if got.refs != want.refs {
+		p.c.t.Fatalf("refs or HEAD differ: %s", firstDifference(want.refs, got.refs))
 	}
-	if w, g := p.objects(want), p.objects(got); w != g {
-		t.Fatalf("objects differ: %s", firstDifference(w, g))
+	if got.objects != want.objects {
+		p.c.t.Fatalf("objects differ: %s", firstDifference(want.objects, got.objects))
 	}
-	if fsck := p.tryGit(got, "fsck", "--strict"); fsck.code != 0 {
-		t.Fatal(fsck)
+	if fsck := p.tryGit(dir, "fsck", "--strict"); fsck.code != 0 {
+		p.c.t.Fatal(fsck)
 	}
 }
 
@@ -29,13 +39,16 @@ func (p *person) objects(dir string) string {
 	return strings.Join(lines, "\n")
 }
 
-// cloneEverywhere clones from each node, as that node's user, and compares.
-func (r *repository) cloneEverywhere(t testing.TB, want string) {
-	t.Helper()
+// cloneEverywhere clones from each node, as that node's user, and compares with
+// the repository in dir.
+func (r *repository) cloneEverywhere(dir string) {
+	r.c.t.Helper()
+	want := r.c.at(0).contents(dir)
 	for i := range r.c.nodes {
 		p := r.c.at(i)
 		into := p.path("clone-of-" + r.name)
 		p.git("", "clone", "-q", "--mirror", r.url, into)
-		compareRepos(t, p, want, into)
+		p.wants(want, into)
+		_ = os.RemoveAll(into)
 	}
 }

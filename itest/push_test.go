@@ -264,5 +264,5 @@ func (v *pushVariants) mirror(t *testing.T) {
 	v.ann.git("copy.git", "update-ref", "-d", "refs/heads/right")
 	v.ann.git("copy.git", "push", "-q", "--mirror", v.r.url)
 	v.wants(t, map[string]string{"refs/notes/review": v.first, "refs/heads/right": ""})
-	v.r.cloneEverywhere(t, v.ann.path("copy.git"))
+	v.r.cloneEverywhere(v.ann.path("copy.git"))
 }

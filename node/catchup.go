@@ -167,7 +167,7 @@ func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *rep
 		return err
 	}
 	defer a.abort()
-	body := moving{s}
+	body := moving{Stream: s}
 	if err := copyTo(a.writePack, body, int64(p.GetPackSize())); err != nil {
 		return err
 	}
@@ -189,23 +189,6 @@ func (f writerFunc) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
-}
-
-// moving is a stream that fails when nothing moves for idleTimeout.
-type moving struct{ wire.Stream }
-
-func (m moving) Read(p []byte) (int, error) {
-	if err := m.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
-		return 0, err
-	}
-	return m.Stream.Read(p)
-}
-
-func (m moving) Write(p []byte) (int, error) {
-	if err := m.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
-		return 0, err
-	}
-	return m.Stream.Write(p)
 }
 
 // fetchTips fetches all objects that a table's refs reach and this disk lacks,
@@ -252,7 +235,7 @@ func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []
 		return err
 	}
 	defer s.Close()
-	q, err := g.repo.Ingest(ctx, moving{s}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
+	q, err := g.repo.Ingest(ctx, moving{Stream: s}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
 	if err != nil {
 		return err
 	}

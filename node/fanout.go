@@ -82,7 +82,7 @@ func (f *fanout) stream(ctx context.Context, to *follower) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 	defer stop()
 	defer s.Close()
-	body := moving{s}
+	body := moving{Stream: s}
 	err = wire.WriteFrame(body, &wire.GroupRequest{Kind: &wire.GroupRequest_StagePayload{StagePayload: &wire.StagePayload{
 		Repo: f.u.g.genesis.Repo[:], Genesis: f.u.g.genesis.Hash[:], Signer: f.u.signer[:], Id: f.u.tx.GetId(),
 	}}})

@@ -129,7 +129,7 @@ func (n *Node) serveObjects(from identity.PeerID, s wire.Stream, req *wire.Objec
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, pushTimeout)
 	defer cancel()
-	return g.repo.PackObjects(ctx, wants, haves, moving{s})
+	return g.repo.PackObjects(ctx, wants, haves, moving{Stream: s})
 }
 
 func oids(raw [][]byte) ([]git.OID, error) {
@@ -171,7 +171,7 @@ func (n *Node) servePayload(from identity.PeerID, s wire.Stream, req *wire.GetPa
 	if err := reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Payload{Payload: &wire.PayloadReply{PackBytes: p.GetPackSize(), IdxBytes: p.GetIdxSize()}}}); err != nil {
 		return err
 	}
-	body := moving{s}
+	body := moving{Stream: s}
 	if _, err := io.CopyN(body, pack, int64(p.GetPackSize())); err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 		return err
 	}
 	defer a.abort()
-	body := moving{s}
+	body := moving{Stream: s}
 	for {
 		chunk := new(wire.StageChunk)
 		if err := wire.ReadFrame(body, chunk, wire.ChunkBytesMax); err != nil {

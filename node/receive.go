@@ -24,7 +24,7 @@ func (u *push) receive(ctx context.Context, hasPack bool) (*wire.Payload, error)
 	if err := u.n.roomFor(u.g); err != nil {
 		return nil, err
 	}
-	chunks := &chunkReader{stream: moving{u.stream}}
+	chunks := &chunkReader{stream: moving{Stream: u.stream}}
 	// Git may count objects for long before it sends the first byte.
 	if err := chunks.first(u.stream); err != nil {
 		return nil, err

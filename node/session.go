@@ -180,7 +180,7 @@ func (s *session) fetch(ctx context.Context) error {
 	if err := s.welcome(p, s.g.pub.currentHead()); err != nil {
 		return err
 	}
-	body := moving{s.stream}
+	body := moving{Stream: s.stream}
 	if s.hello.GetIntent() == wire.Intent_INTENT_ARCHIVE {
 		err = s.g.repo.UploadArchive(ctx, body, body, &s.g.pub.gate)
 	} else {
@@ -262,6 +262,7 @@ func (s *session) relay(ctx context.Context, leader identity.PeerID, open *wire.
 		_ = up.Reset()
 		return failure(wire.FailureCode_FAILURE_NOT_LEADER, "the leader's connection broke", "push again in a moment")
 	}
-	Splice(ctx, moving{s.stream}, moving{up})
+	// Both ways may rest while git runs the pusher's hooks.
+	Splice(ctx, moving{s.stream, hookTimeout}, moving{up, hookTimeout})
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"sync"
+	"time"
 
 	"peer/wire"
 )
@@ -33,4 +34,32 @@ func pipe(from, to wire.Stream) {
 		_ = from.Reset()
 		_ = to.Reset()
 	}
+}
+
+// moving is a stream that fails when nothing moves for a while.
+type moving struct {
+	wire.Stream
+	idle time.Duration // zero: idleTimeout
+}
+
+func (m moving) Read(p []byte) (int, error) {
+	if err := m.extend(); err != nil {
+		return 0, err
+	}
+	return m.Stream.Read(p)
+}
+
+func (m moving) Write(p []byte) (int, error) {
+	if err := m.extend(); err != nil {
+		return 0, err
+	}
+	return m.Stream.Write(p)
+}
+
+func (m moving) extend() error {
+	idle := m.idle
+	if idle == 0 {
+		idle = idleTimeout
+	}
+	return m.SetDeadline(time.Now().Add(idle))
 }

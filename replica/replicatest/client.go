@@ -1,0 +1,223 @@
+package replicatest
+
+import (
+	"fmt"
+	"time"
+
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+const (
+	// listTries is how often a client asks for a listing before it does something else.
+	listTries = 3
+	// pushTries is how often a client in a storm sends a transaction before it gives up.
+	pushTries = 8
+)
+
+// client is one person with one key, who does one thing after another.
+type client struct {
+	s      *Sim
+	number int
+	key    identity.Key
+	seen   Listing
+	target int
+	// busy: it waits for an answer.
+	busy bool
+	// pushes still to be made when all is calm.
+	pushes int
+}
+
+func newClient(s *Sim, number int, key identity.Key) *client {
+	return &client{s: s, number: number, key: key, seen: Listing{Index: 1, Refs: map[string]string{}, Head: Names[0]}}
+}
+
+// think waits, and then does something.
+func (c *client) think() {
+	c.busy = false
+	c.s.after(c.s.between(10*time.Millisecond, 300*time.Millisecond), func() {
+		switch {
+		case c.s.calm && c.pushes == 0:
+		case c.s.calm:
+			c.pushes--
+			c.busy = true
+			c.list(1, c.push)
+		case c.s.chance(c.s.faults.Hot):
+			c.busy = true
+			c.push()
+		default:
+			c.busy = true
+			c.list(1, func() {
+				if c.s.chance(0.7) {
+					c.push()
+				} else {
+					c.think()
+				}
+			})
+		}
+	})
+	if c.pushes > 0 {
+		c.busy = true
+	}
+}
+
+// list reads the refs from any member.
+func (c *client) list(try int, then func()) {
+	s, m := c.s, c.s.anyone()
+	began, floor, over := s.now, s.ledger.floor, false
+	s.exchange(m, func(reply func(func())) {
+		m.takeRead(&read{reply: func(l Listing) {
+			reply(func() {
+				if over {
+					return
+				}
+				over = true
+				s.ledger.listed(l, floor)
+				s.history.listed(l, began, s.now)
+				c.seen = l
+				then()
+			})
+		}})
+	})
+	s.after(s.between(500*time.Millisecond, 1500*time.Millisecond), func() {
+		switch {
+		case over:
+			return
+		case try < listTries || s.calm:
+			c.list(try+1, then)
+		default:
+			c.think()
+		}
+		over = true
+	})
+}
+
+// exchange carries a request to a member and its answer back, or loses one of them.
+func (s *Sim) exchange(m *member, ask func(reply func(func()))) {
+	if !s.calm && s.chance(s.faults.LostReply) {
+		return
+	}
+	lost := !s.calm && s.chance(s.faults.LostReply)
+	s.after(s.latency(), func() {
+		m.post(func() {
+			ask(func(deliver func()) {
+				if !lost {
+					s.after(s.latency(), deliver)
+				}
+			})
+		})
+	})
+}
+
+// attempt is a transaction that a client wants to see through.
+type attempt struct {
+	*client
+	r     *request
+	began time.Duration
+	floor uint64
+	tries int
+	// round is the try that is being waited for.
+	round int
+	done  bool
+}
+
+func (c *client) push() {
+	a := &attempt{client: c, r: c.request(), began: c.s.now, floor: c.s.ledger.floor}
+	a.send()
+}
+
+// request makes up and signs a transaction.
+func (c *client) request() *request {
+	d := Draw{Rand: c.s.rng, Genesis: c.s.genesis, Odd: 0.02, LockMillis: 800}
+	r := &request{tx: d.Transaction(c.key.Public(), c.seen), signer: c.key.Public()}
+	if c.s.chance(0.01) {
+		d.Mangle(r.tx)
+	}
+	signed, err := replica.Seal(c.key, identity.DomainTransaction, r.tx)
+	if err != nil {
+		panic(fmt.Sprintf("replicatest: sign: %v", err)) // it is made up here
+	}
+	r.signed = signed
+	known := map[string]bool{}
+	for _, oid := range c.seen.Refs {
+		known[oid] = true
+	}
+	for _, oid := range newOIDs(r.tx) {
+		if !known[oid] {
+			r.brings = brings(1 + c.s.rng.IntN(2))
+		}
+	}
+	return r
+}
+
+// send tries once, and again when nothing comes back.
+func (a *attempt) send() {
+	s := a.s
+	a.tries++
+	a.round++
+	round := a.round
+	m := s.members[a.target]
+	s.exchange(m, func(reply func(func())) {
+		m.takePush(a.r, func(got answer) {
+			reply(func() { a.take(got, round) })
+		})
+	})
+	s.after(s.between(200*time.Millisecond, 2*time.Second), func() {
+		if !a.done && round == a.round {
+			a.target = s.rng.IntN(len(s.members))
+			a.again()
+		}
+	})
+}
+
+func (a *attempt) again() {
+	if !a.s.calm && a.tries >= pushTries {
+		a.done = true
+		a.s.history.gaveUp(a.r, a.began)
+		a.think()
+		return
+	}
+	a.send()
+}
+
+// take takes an answer; one that came late counts as well, if it says anything.
+func (a *attempt) take(got answer, round int) {
+	s := a.s
+	switch {
+	case a.done:
+	case got.outcome != nil:
+		a.done = true
+		s.note(-1, "outcome", uint64(a.number), got.outcome.GetIndex(), uint64(got.outcome.GetResult().GetCode()))
+		s.ledger.acknowledge(a.r, got.outcome, a.floor)
+		s.history.pushed(a.r, got.outcome, a.began, s.now)
+		a.think()
+	case got.refused != nil:
+		a.done = true
+		s.note(-1, "refused", uint64(a.number), uint64(got.refused.GetCode()))
+		s.ledger.refuse(a.r)
+		a.think()
+	case round == a.round:
+		a.round++ // its timeout is off
+		a.target = s.rng.IntN(len(s.members))
+		for _, m := range s.members {
+			if m.seat.Peer == got.leader {
+				a.target = m.number
+			}
+		}
+		s.after(s.between(10*time.Millisecond, 150*time.Millisecond), func() {
+			if !a.done {
+				a.again()
+			}
+		})
+	}
+}
+
+// refuse notes that a client was told that nothing was changed and nothing will be.
+func (l *ledger) refuse(r *request) {
+	key := stageKey(r.signer[:], r.tx.GetId())
+	if e := l.entry(l.decided[key]); e != nil && e.outcome.GetResult().GetCode() == wire.Code_CODE_OK {
+		l.s.fail("refused", "a client was refused the transaction that is entry %d", l.decided[key])
+	}
+	l.refused[key] = true
+}

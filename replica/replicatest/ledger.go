@@ -1,0 +1,258 @@
+package replicatest
+
+import (
+	"bytes"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// ledger knows all that happened anywhere, and holds it against the promises.
+type ledger struct {
+	s       *Sim
+	leaders map[uint64]int   // by term
+	votes   map[voter]uint64 // for whom
+	log     []committed      // log[i] is entry i+2: the first one is the founding
+	twin    *Twin
+	decided map[string]uint64        // by stageKey: at which index
+	acked   map[string]*wire.Outcome // by stageKey: what a client was told
+	refused map[string]bool          // by stageKey: what a client was refused before it was proposed
+	floor   uint64                   // the highest index that a client was told of
+}
+
+type voter struct {
+	member int
+	term   uint64
+}
+
+// committed is what the first member to apply an entry made of it.
+type committed struct {
+	term    uint64
+	chain   []byte
+	outcome *wire.Outcome
+	repeat  bool
+	effect  []byte
+}
+
+func newLedger(s *Sim) ledger {
+	return ledger{
+		s: s, leaders: map[uint64]int{}, votes: map[voter]uint64{}, twin: NewTwin(s.genesis, s.rules.CheckRefName),
+		decided: map[string]uint64{}, acked: map[string]*wire.Outcome{}, refused: map[string]bool{},
+	}
+}
+
+func (l *ledger) entry(index uint64) *committed {
+	if index < 2 || index-2 >= uint64(len(l.log)) {
+		return nil
+	}
+	return &l.log[index-2]
+}
+
+// leads notes who leads.
+func (l *ledger) leads(m *member) {
+	term, leading := m.group.Leading()
+	if !leading {
+		return
+	}
+	if who, known := l.leaders[term]; known && who != m.number {
+		l.s.fail("one leader in a term", "members %d and %d both lead in term %d", who, m.number, term)
+	} else if !known {
+		l.s.stats.Leaders++
+		l.leaders[term] = m.number
+		l.s.note(m.number, "leads", term)
+	}
+}
+
+// sent checks what a message promises.
+func (l *ledger) sent(from *member, m *pb.Message) {
+	switch {
+	case m.GetReject():
+	case m.GetType() == pb.MsgVoteResp:
+		v := voter{from.number, m.GetTerm()}
+		if before, voted := l.votes[v]; voted && before != m.GetTo() {
+			l.s.fail("one vote in a term", "member %d votes for %d and %d in term %d", from.number, before, m.GetTo(), m.GetTerm())
+		}
+		l.votes[v] = m.GetTo()
+		if from.disk.hard.GetTerm() < m.GetTerm() {
+			l.s.fail("durable vote", "member %d votes in term %d, its disk knows %d", from.number, m.GetTerm(), from.disk.hard.GetTerm())
+		}
+	case m.GetType() == pb.MsgVote:
+		v := voter{from.number, m.GetTerm()}
+		if before, voted := l.votes[v]; voted && before != from.seat.RaftID {
+			l.s.fail("one vote in a term", "member %d campaigns in term %d, where it voted for %d", from.number, m.GetTerm(), before)
+		}
+		l.votes[v] = from.seat.RaftID
+	case m.GetType() == pb.MsgAppResp && m.GetIndex() > from.disk.last():
+		l.s.fail("durable acknowledgement", "member %d acknowledges entry %d, its disk ends at %d", from.number, m.GetIndex(), from.disk.last())
+	}
+}
+
+// saving checks a save before it is made: the payload rule.
+func (l *ledger) saving(m *member, save *replica.Save) {
+	for _, e := range save.Entries {
+		o := open(e.GetData())
+		if o == nil {
+			continue
+		}
+		if !m.disk.durable(o) {
+			l.s.fail("payload rule", "member %d saves entry %d without payload %q", m.number, e.GetIndex(), o.entry.GetPayload().GetName())
+		}
+		if len(o.entry.GetPayload().GetInlinePack()) > 0 {
+			for _, oid := range o.oids {
+				m.disk.brought[oid] = true
+			}
+		}
+	}
+}
+
+// saved checks what a turn applied.
+func (l *ledger) saved(m *member, t *replica.Turn) {
+	if t.Installed != nil {
+		for _, r := range t.Installed.GetRefs() {
+			if !m.disk.objects[string(r.GetOid())] {
+				l.s.fail("payload rule", "member %d installs the table of %d without the object of %s", m.number, t.Installed.GetMeta().GetIndex(), r.GetName())
+			}
+		}
+	}
+	for i := range t.Applied {
+		l.applied(m, &t.Applied[i])
+	}
+	l.checkChain(m)
+}
+
+// checkChain holds a member's history against everybody's.
+func (l *ledger) checkChain(m *member) {
+	t := m.group.Table()
+	want := l.s.genesis.Hash[:]
+	if t.Index() > 1 {
+		e := l.entry(t.Index())
+		if e == nil {
+			l.s.fail("same log", "member %d is at entry %d, which nobody applied", m.number, t.Index())
+			return
+		}
+		want = e.chain
+	}
+	if !bytes.Equal(t.Chain(), want) {
+		l.s.fail("same log", "member %d has another history up to entry %d", m.number, t.Index())
+	}
+}
+
+func (l *ledger) applied(m *member, a *replica.Applied) {
+	e := m.disk.entries[a.Index-m.disk.index-1]
+	if known := l.entry(a.Index); known != nil {
+		if known.term != a.Term || !bytes.Equal(known.effect, effect(a)) {
+			l.s.fail("same result", "member %d makes something else of entry %d", m.number, a.Index)
+		}
+		return
+	}
+	l.first(m, a, e.GetData())
+}
+
+// first takes down an entry that nobody has applied before.
+func (l *ledger) first(m *member, a *replica.Applied, data []byte) {
+	verdict := l.twin.Apply(a.Index, a.Term, data)
+	if diff := verdict.Differs(a); diff != "" {
+		l.s.fail("twin", "entry %d: %s", a.Index, diff)
+	}
+	l.log = append(l.log, committed{
+		term: a.Term, chain: l.twin.Chain, outcome: a.Outcome, repeat: a.Repeat, effect: effect(a),
+	})
+	for _, r := range a.Refs {
+		if len(r.New) > 0 && !m.disk.has(string(r.New)) {
+			l.s.fail("payload rule", "entry %d moves %s to an object that member %d has not", a.Index, r.Name, m.number)
+		}
+	}
+	if a.Outcome == nil {
+		return
+	}
+	key := stageKey(a.Signer[:], a.ID)
+	at, before := l.decided[key]
+	switch {
+	case before && !a.Repeat:
+		l.s.fail("exactly once", "the transaction of entry %d took effect at %d before", a.Index, at)
+	case !before && l.refused[key] && a.Outcome.GetResult().GetCode() == wire.Code_CODE_OK:
+		l.s.fail("refused", "the transaction of entry %d was refused before it was proposed", a.Index)
+	case !before:
+		l.decided[key] = a.Index
+	}
+}
+
+// effect spells what an entry did.
+func effect(a *replica.Applied) []byte {
+	if a.Outcome == nil {
+		return nil
+	}
+	raw := encode(a.Outcome)
+	for _, r := range a.Refs {
+		raw = append(raw, r.Name...)
+		raw = append(append(append(raw, 0), r.Old...), r.New...)
+	}
+	return append(raw, a.Head...)
+}
+
+// answering checks an outcome when a member is about to give it to a client.
+func (l *ledger) answering(m *member, o *wire.Outcome) {
+	durable := 0
+	for _, other := range l.s.members {
+		if other.disk.holdsEntry(o.GetIndex(), o.GetTerm()) {
+			durable++
+		}
+	}
+	if durable < l.s.genesis.Quorum() {
+		l.s.fail("durable at a majority", "member %d answers with entry %d, which is on %d disks", m.number, o.GetIndex(), durable)
+	}
+}
+
+func (d *disk) holdsEntry(index, term uint64) bool {
+	if index <= d.index {
+		return true // forgotten, so it was applied
+	}
+	have, err := d.Term(index)
+	return err == nil && have == term
+}
+
+// acknowledge notes what a client was told about its transaction. floor is what
+// had been acknowledged, to anybody, before the client first asked.
+func (l *ledger) acknowledge(r *request, o *wire.Outcome, floor uint64) {
+	key := stageKey(r.signer[:], r.tx.GetId())
+	e := l.entry(o.GetIndex())
+	switch {
+	case e == nil || e.outcome == nil || !proto.Equal(e.outcome, o):
+		l.s.fail("honest outcome", "a client is told about entry %d what the table does not say", o.GetIndex())
+	case o.GetIndex() <= floor:
+		l.s.fail("real time", "a transaction begun after entry %d was acknowledged is entry %d", floor, o.GetIndex())
+	}
+	l.acked[key] = o
+	l.floor = max(l.floor, o.GetIndex())
+	if o.GetResult().GetCode() == wire.Code_CODE_OK {
+		l.s.stats.Acknowledged++
+	} else {
+		l.s.stats.Refused++
+	}
+}
+
+// listed notes what a client read.
+func (l *ledger) listed(got Listing, floor uint64) {
+	if got.Index < floor {
+		l.s.fail("real time", "a listing begun after entry %d was acknowledged is of entry %d", floor, got.Index)
+	}
+	l.floor = max(l.floor, got.Index)
+	l.s.stats.Reads++
+}
+
+// checkKept says whether a member knows all that was ever acknowledged.
+func (l *ledger) checkKept(m *member) {
+	for key, o := range l.acked {
+		kept := m.group.Table().Outcome(identity.PublicKey([]byte(key[:identity.PublicKeySize])), []byte(key[identity.PublicKeySize:]))
+		if !proto.Equal(kept, o) {
+			l.s.fail("nothing acknowledged is lost", "member %d does not know entry %d, which a client was told of", m.number, o.GetIndex())
+		}
+	}
+	if at := m.group.Table().Index(); at < l.floor {
+		l.s.fail("nothing acknowledged is lost", "member %d is at entry %d, a client was told of %d", m.number, at, l.floor)
+	}
+}

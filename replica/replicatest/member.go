@@ -1,0 +1,298 @@
+package replicatest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// member is one replica and the loop that drives it. Everything but disk is
+// gone after a crash.
+type member struct {
+	s      *Sim
+	number int
+	seat   replica.Member
+	disk   *disk
+	skew   time.Duration
+	// destroyed: the disk is gone for good. heldBack: it stays down for now.
+	destroyed, heldBack bool
+	// life counts starts and crashes: what an earlier life asked for never happens.
+	life uint64
+
+	group *replica.Group // nil while it is down
+	// saving: the loop waits for the disk, and what comes waits in inbox.
+	saving  bool
+	inbox   []func()
+	turning bool // a turn is scheduled
+	needing bool
+	present map[string]string // payloads whose objects came by other means
+	// publishAt is when the last publication so far will be done.
+	publishAt time.Duration
+
+	waiting   map[string][]func(*wire.Outcome) // by stageKey
+	reads     map[uint64]*read
+	readSeq   uint64
+	confirmed []*read
+
+	leader       identity.PeerID
+	ticks, since uint64
+}
+
+func newMember(s *Sim, number int, peer identity.PeerID) *member {
+	seat, _ := s.genesis.Member(peer)
+	m := &member{s: s, number: number, seat: seat, disk: newDisk()}
+	if s.faults.SkewMax > 0 {
+		m.skew = s.between(0, s.faults.SkewMax)
+	}
+	founding := s.genesis.Found(s.rules)
+	if err := m.disk.save(&founding); err != nil {
+		panic(fmt.Sprintf("replicatest: found: %v", err))
+	}
+	m.disk.published = founding.Install.GetIndex()
+	return m
+}
+
+// Held implements [replica.Payloads].
+func (m *member) Held(signer, id []byte, p *wire.Payload) bool {
+	return m.disk.Held(signer, id, p) || m.present[stageKey(signer, id)] == p.GetName()
+}
+
+func (m *member) start() {
+	if m.group != nil || m.destroyed || m.heldBack {
+		return
+	}
+	table, err := replica.LoadTable(m.disk.scan, m.s.rules)
+	if err != nil {
+		m.s.fail("start", "member %d: %v", m.number, err)
+		return
+	}
+	group, err := replica.New(replica.Config{
+		Self: m.seat.Peer, Log: m.disk, Table: table, Rules: m.s.rules, Payloads: m, Logger: quiet{},
+	})
+	if err != nil {
+		m.s.fail("start", "member %d: %v", m.number, err)
+		return
+	}
+	*m = member{
+		s: m.s, number: m.number, seat: m.seat, disk: m.disk, skew: m.skew, life: m.life + 1, group: group,
+		present: map[string]string{}, waiting: map[string][]func(*wire.Outcome){}, reads: map[uint64]*read{},
+	}
+	m.disk.SetSnapshotFunc(group.Snapshot)
+	m.s.note(m.number, "start", m.life, table.Index(), m.disk.last())
+	m.replay()
+	m.s.ledger.checkChain(m)
+	m.in(m.s.between(0, tick), m.tick)
+	m.in(0, func() { m.campaignSoon(foundingGrace) })
+}
+
+// crash takes everything but the disk.
+func (m *member) crash(why string) {
+	if m.group == nil {
+		return
+	}
+	m.s.stats.Crashes++
+	m.s.note(m.number, why, m.life)
+	m.life++
+	m.group, m.inbox, m.saving = nil, nil, false
+	m.s.dropped(m)
+}
+
+func (m *member) crashFor(d time.Duration) {
+	m.crash("crash")
+	m.restart(d)
+}
+
+func (m *member) restart(d time.Duration) { m.s.after(d, m.start) }
+
+// in runs f after a while, if the process still lives then.
+func (m *member) in(d time.Duration, f func()) {
+	life := m.life
+	m.s.after(d, func() { m.postIn(life, f) })
+}
+
+// post has f run on the member's loop.
+func (m *member) post(f func()) { m.postIn(m.life, f) }
+
+func (m *member) postIn(life uint64, f func()) {
+	switch {
+	case m.group == nil || life != m.life || m.s.violation != nil:
+	case m.saving:
+		m.inbox = append(m.inbox, f)
+	default:
+		f()
+		m.turnSoon()
+	}
+}
+
+// pause has the process do nothing for a while, timers included.
+func (m *member) pause(d time.Duration) {
+	if m.group == nil || m.saving {
+		return
+	}
+	m.s.note(m.number, "pause", uint64(d/time.Millisecond))
+	m.saving = true
+	life := m.life
+	m.s.after(d, func() {
+		if life == m.life {
+			m.proceed()
+		}
+	})
+}
+
+// proceed takes in what came while the loop waited.
+func (m *member) proceed() {
+	inbox := m.inbox
+	m.saving, m.inbox = false, nil
+	for i, f := range inbox {
+		if m.group == nil {
+			return
+		}
+		if m.saving {
+			m.inbox = append(m.inbox, inbox[i:]...)
+			return
+		}
+		f()
+	}
+	m.turnSoon()
+}
+
+func (m *member) turnSoon() {
+	if m.turning || m.group == nil {
+		return
+	}
+	m.turning = true
+	life := m.life
+	m.s.after(m.s.between(0, time.Millisecond), func() {
+		if life == m.life {
+			if m.turning = false; !m.saving {
+				m.turn()
+			}
+		}
+	})
+}
+
+// turn does what the loop of a node does with one group.
+func (m *member) turn() {
+	t, err := m.group.Turn()
+	if err != nil {
+		m.s.fail("turn", "member %d: %v", m.number, err)
+	}
+	if t == nil || m.s.violation != nil {
+		return
+	}
+	m.group.Compact(t, m.disk.published, m.s.faults.Keep)
+	m.s.send(m, t.Early)
+	m.s.ledger.leads(m)
+	m.saving = true
+	life, d := m.life, m.s.between(0, 2*time.Millisecond)
+	if !m.s.calm && m.s.chance(m.s.faults.SlowDisk) {
+		d += m.s.between(0, 400*time.Millisecond)
+	}
+	if t.Save.Empty() {
+		d = 0
+	}
+	m.s.after(d, func() {
+		if life == m.life && m.s.violation == nil {
+			m.save(t)
+		}
+	})
+}
+
+func (m *member) save(t *replica.Turn) {
+	s := m.s
+	if !t.Save.Empty() {
+		if !s.calm && s.chance(s.faults.CrashBefore) {
+			m.crash("crash before save")
+			m.restart(s.between(20*time.Millisecond, time.Second))
+			return
+		}
+		s.ledger.saving(m, &t.Save)
+		if err := m.disk.save(&t.Save); err != nil {
+			s.fail("save", "member %d: %v", m.number, err)
+			return
+		}
+		s.note(m.number, "save", t.Save.HardState.GetTerm(), m.disk.last(), t.Save.CompactTo)
+		s.ledger.saved(m, t)
+		if !s.calm && s.chance(s.faults.CrashAfter) {
+			m.crash("crash after save")
+			m.restart(s.between(20*time.Millisecond, time.Second))
+			return
+		}
+	}
+	s.send(m, t.Messages)
+	m.carryOut(t)
+	m.group.Done(t)
+	m.proceed()
+}
+
+// carryOut acts on a turn that is durable.
+func (m *member) carryOut(t *replica.Turn) {
+	if t.LeaderChanged {
+		m.leader, m.since = t.Leader, m.ticks
+	}
+	if t.Installed != nil {
+		m.s.stats.Snapshots++
+		m.disk.published = t.Installed.GetMeta().GetIndex() // the objects came first
+	}
+	m.publish(t.Applied)
+	for _, a := range t.Applied {
+		m.s.note(m.number, "apply", a.Index, a.Term)
+		if a.Outcome == nil {
+			continue
+		}
+		key := stageKey(a.Signer[:], a.ID)
+		answers := m.waiting[key]
+		delete(m.waiting, key)
+		for _, answer := range answers {
+			m.s.ledger.answering(m, a.Outcome)
+			answer(a.Outcome)
+		}
+	}
+	m.answerReads(t.Reads)
+}
+
+// step takes a message, and sees to what the group then needs.
+func (m *member) step(from identity.PeerID, message *pb.Message) {
+	m.stepped(m.group.Step(from, message))
+}
+
+// nowMillis is the member's clock.
+func (m *member) nowMillis() int64 { return 1_700_000_000_000 + (m.s.now + m.skew).Milliseconds() }
+
+func encode(m proto.Message) []byte {
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("replicatest: encode: %v", err))
+	}
+	return raw
+}
+
+func readContext(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// quiet is a logger that only panics.
+type quiet struct{ raft.DefaultLogger }
+
+func (quiet) Debug(...any)            {}
+func (quiet) Debugf(string, ...any)   {}
+func (quiet) Info(...any)             {}
+func (quiet) Infof(string, ...any)    {}
+func (quiet) Warning(...any)          {}
+func (quiet) Warningf(string, ...any) {}
+func (quiet) Error(...any)            {}
+func (quiet) Errorf(string, ...any)   {}
+func (quiet) Fatal(v ...any)          { panic(fmt.Sprint(v...)) }
+func (quiet) Fatalf(f string, v ...any) {
+	panic(fmt.Sprintf(f, v...))
+}
+func (quiet) Panic(v ...any) { panic(fmt.Sprint(v...)) }
+func (quiet) Panicf(f string, v ...any) {
+	panic(fmt.Sprintf(f, v...))
+}

@@ -1,0 +1,84 @@
+package replicatest
+
+import (
+	"fmt"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+)
+
+// send gives raft's messages to the network, which keeps some of its promises.
+func (s *Sim) send(from *member, messages []*pb.Message) {
+	for _, m := range messages {
+		to := s.seat(m.GetTo())
+		s.ledger.sent(from, m)
+		s.note(from.number, m.GetType().String(), m.GetTo(), m.GetTerm(), m.GetIndex()<<20|m.GetCommit())
+		raw, err := proto.Marshal(m)
+		if err != nil {
+			panic(fmt.Sprintf("replicatest: marshal %s: %v", m.GetType(), err))
+		}
+		s.carry(from, to, m.GetType(), raw)
+		if !s.calm && s.chance(s.faults.Duplicate) {
+			s.carry(from, to, m.GetType(), raw)
+		}
+	}
+}
+
+func (s *Sim) seat(raftID uint64) *member {
+	for _, m := range s.members {
+		if m.seat.RaftID == raftID {
+			return m
+		}
+	}
+	panic(fmt.Sprintf("replicatest: message to %d, which has no seat", raftID))
+}
+
+func (s *Sim) latency() time.Duration {
+	d := s.between(500*time.Microsecond, 5*time.Millisecond)
+	if !s.calm && s.chance(s.faults.Late) {
+		d += s.between(0, 500*time.Millisecond)
+	}
+	return d
+}
+
+// carry takes one message across. Some losses are noticed by the sender.
+func (s *Sim) carry(from, to *member, kind pb.MessageType, raw []byte) {
+	lost, life := !s.calm && s.chance(s.faults.Drop), from.life
+	s.after(s.latency(), func() {
+		ok := !lost && s.connected(from, to)
+		if kind == pb.MsgSnap {
+			from.postIn(life, func() { from.group.SnapshotSent(to.seat.Peer, ok) })
+		}
+		if !ok {
+			if !s.calm && s.chance(0.5) {
+				from.postIn(life, func() { from.group.Unreachable(to.seat.Peer) })
+			}
+			return
+		}
+		m := new(pb.Message)
+		if err := proto.Unmarshal(raw, m); err != nil {
+			panic(fmt.Sprintf("replicatest: unmarshal %s: %v", kind, err))
+		}
+		to.post(func() { to.step(from.seat.Peer, m) })
+	})
+}
+
+// connected says whether something sent now would arrive.
+func (s *Sim) connected(from, to *member) bool {
+	return to.group != nil && !s.cut[[2]int{from.number, to.number}]
+}
+
+// dropped tells the others that a process is gone: they dial it, and nothing answers.
+func (s *Sim) dropped(gone *member) {
+	for _, m := range s.members {
+		if m == gone || !s.chance(0.8) {
+			continue
+		}
+		s.after(s.between(2*time.Millisecond, 30*time.Millisecond), func() {
+			if gone.group == nil && !s.cut[[2]int{m.number, gone.number}] {
+				m.post(func() { m.forget(gone) })
+			}
+		})
+	}
+}

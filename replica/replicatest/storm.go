@@ -1,0 +1,125 @@
+package replicatest
+
+import "time"
+
+// storm breaks something, and comes back.
+func (s *Sim) storm() {
+	if s.calm {
+		return
+	}
+	f := s.faults
+	steps := []struct {
+		weight float64
+		run    func()
+	}{
+		{f.Crash, s.crashOne}, {f.CrashAll, s.crashAll}, {f.Destroy, s.destroyOne},
+		{f.Split, s.split}, {f.OneWay, s.oneWay}, {f.Pause, s.pauseOne},
+		{f.FalseAlarm, s.falseAlarm}, {f.Unrest, s.stirUp},
+	}
+	total := 0.0
+	for _, step := range steps {
+		total += step.weight
+	}
+	at := s.rng.Float64() * total
+	for _, step := range steps {
+		if at < step.weight {
+			step.run()
+			break
+		}
+		at -= step.weight
+	}
+	s.after(s.between(f.Every/2, f.Every*3/2), s.storm)
+}
+
+// clear ends the storm.
+func (s *Sim) clear() {
+	s.calm = true
+	clear(s.cut)
+	s.note(-1, "calm")
+}
+
+func (s *Sim) anyone() *member { return s.members[s.rng.IntN(len(s.members))] }
+
+func (s *Sim) crashOne() { s.anyone().crashFor(s.between(20*time.Millisecond, 3*time.Second)) }
+
+func (s *Sim) crashAll() {
+	for _, m := range s.members {
+		m.crashFor(s.between(20*time.Millisecond, 2*time.Second))
+	}
+}
+
+// destroyOne takes a member's disk away. It never votes or acknowledges again:
+// whatever comes back in its place lacks the nonce of its seat.
+func (s *Sim) destroyOne() {
+	gone := 0
+	for _, m := range s.members {
+		if m.destroyed {
+			gone++
+		}
+	}
+	if gone < s.faults.minority() {
+		m := s.anyone()
+		m.crash("destroyed")
+		m.destroyed = true
+	}
+}
+
+// split cuts the members into two sides.
+func (s *Sim) split() {
+	side := make([]bool, len(s.members))
+	for i := range side {
+		side[i] = s.rng.IntN(2) == 0
+	}
+	s.cutFor(func(from, to int) bool { return side[from] != side[to] })
+}
+
+// oneWay cuts all that one member sends, all that it hears, or one direction of one link.
+func (s *Sim) oneWay() {
+	one, other := s.rng.IntN(len(s.members)), s.rng.IntN(len(s.members))
+	switch s.rng.IntN(3) {
+	case 0:
+		s.cutFor(func(from, _ int) bool { return from == one })
+	case 1:
+		s.cutFor(func(_, to int) bool { return to == one })
+	default:
+		s.cutFor(func(from, to int) bool { return from == one && to == other })
+	}
+}
+
+func (s *Sim) cutFor(cut func(from, to int) bool) {
+	s.stats.Cuts++
+	s.note(-1, "cut")
+	for from := range s.members {
+		for to := range s.members {
+			if from != to && cut(from, to) {
+				s.cut[[2]int{from, to}] = true
+				s.note(from, "cut to", uint64(to))
+			}
+		}
+	}
+	s.after(s.between(200*time.Millisecond, 4*time.Second), func() {
+		clear(s.cut)
+		s.note(-1, "healed")
+	})
+}
+
+// pauseOne stops a process and lets it go on, as a suspended laptop does.
+func (s *Sim) pauseOne() { s.anyone().pause(s.between(50*time.Millisecond, 3*time.Second)) }
+
+// falseAlarm has a member believe that another is gone.
+func (s *Sim) falseAlarm() {
+	m, other := s.anyone(), s.anyone()
+	m.post(func() { m.forget(other) })
+}
+
+// stirUp has a member campaign, or a leader hand over, for no reason.
+func (s *Sim) stirUp() {
+	m, other := s.anyone(), s.anyone()
+	m.post(func() {
+		if s.rng.IntN(2) == 0 {
+			_ = m.group.Campaign() // a leader or a lagging member refuses
+		} else if _, leading := m.group.Leading(); leading {
+			m.group.TransferTo(other.seat.Peer)
+		}
+	})
+}

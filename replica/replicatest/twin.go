@@ -1,0 +1,273 @@
+package replicatest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// Twin is the table in the plainest words. It keeps everything, searches
+// everything, and works on copies.
+type Twin struct {
+	genesis *replica.Genesis
+	check   func(string) error
+
+	Chain []byte
+	state
+	past []pastOutcome
+}
+
+// state is what a transaction may change.
+type state struct {
+	Refs map[string]string
+	Head string
+	Lock *wire.Lock
+	// Stamp is the highest clock seen.
+	Stamp int64
+}
+
+type pastOutcome struct {
+	index  uint64
+	signer string
+	id     string
+	body   [32]byte
+	Verdict
+}
+
+// Verdict is what the twin thinks of an entry.
+type Verdict struct {
+	Empty bool
+	// First is the index of the outcome; an earlier one for a repeat.
+	First uint64
+	Whole wire.Code
+	Each  []wire.Code
+}
+
+// NewTwin begins where a table begins.
+func NewTwin(g *replica.Genesis, check func(string) error) *Twin {
+	return &Twin{genesis: g, check: check, Chain: g.Hash[:], state: state{Refs: map[string]string{}, Head: g.DefaultBranch}}
+}
+
+// Apply applies one entry.
+func (t *Twin) Apply(index, term uint64, data []byte) Verdict {
+	position := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term)
+	chain := sha256.Sum256(slices.Concat(t.Chain, position, data))
+	t.Chain = chain[:]
+	if len(data) == 0 {
+		return Verdict{Empty: true}
+	}
+	entry, tx := new(wire.Entry), new(wire.Transaction)
+	if proto.Unmarshal(data, entry) != nil {
+		panic("replicatest: entry that does not decode")
+	}
+	if entry.GetStampUnixMs() > t.Stamp {
+		t.Stamp = entry.GetStampUnixMs()
+	}
+	signed := entry.GetTransaction()
+	verdict := Verdict{First: index}
+	if !t.wellFormed(signed, tx) {
+		verdict.Whole = wire.Code_CODE_MALFORMED
+		return verdict
+	}
+	body := sha256.Sum256(signed.GetBody())
+	for _, p := range t.past {
+		within := p.index+replica.WindowMax >= index
+		if within && p.signer == string(tx.GetSigner()) && p.id == string(tx.GetId()) {
+			if p.body == body {
+				return p.Verdict
+			}
+			verdict.Whole = wire.Code_CODE_ID_REUSED
+			return verdict
+		}
+	}
+	switch {
+	case index <= tx.GetBase(), index-tx.GetBase() > tx.GetWindow():
+		verdict.Whole = wire.Code_CODE_EXPIRED
+	case !t.mayWrite(tx.GetSigner()):
+		verdict.Whole = wire.Code_CODE_NOT_ALLOWED
+	default:
+		verdict.Each = t.carryOut(tx, index)
+	}
+	t.past = append(t.past, pastOutcome{index, string(tx.GetSigner()), string(tx.GetId()), body, verdict})
+	return verdict
+}
+
+func (t *Twin) wellFormed(s *wire.Signed, tx *wire.Transaction) bool {
+	key, err := identity.ParsePublicKey(s.GetSigner())
+	return err == nil && key.Verify(identity.DomainTransaction, s.GetBody(), s.GetSignature()) &&
+		proto.Unmarshal(s.GetBody(), tx) == nil &&
+		string(tx.GetGenesis()) == string(t.genesis.Hash[:]) && string(tx.GetSigner()) == string(key[:]) &&
+		len(tx.GetId()) == 16 && len(tx.GetOperations()) >= 1 && len(tx.GetOperations()) <= 10_000 &&
+		tx.GetWindow() >= 1 && tx.GetWindow() <= 65_536
+}
+
+func (t *Twin) mayWrite(signer []byte) bool {
+	return string(signer) == string(t.genesis.Owner[:]) ||
+		slices.ContainsFunc(t.genesis.Policy.GetWriters(), func(w []byte) bool { return bytes.Equal(w, signer) })
+}
+
+// carryOut tries the operations on a copy, deletes first, and keeps the copy
+// unless all or nothing was asked for.
+func (t *Twin) carryOut(tx *wire.Transaction, index uint64) []wire.Code {
+	try := t.state
+	try.Refs = maps.Clone(t.Refs)
+	codes := make([]wire.Code, len(tx.GetOperations()))
+	moved := map[string]bool{}
+	failed := false
+	run := func(deletes bool) {
+		for i, op := range tx.GetOperations() {
+			u := op.GetRefUpdate()
+			if (u != nil && len(u.GetNew()) == 0) == deletes {
+				codes[i] = t.try(&try, op, tx.GetSigner(), index, moved)
+				failed = failed || codes[i] != wire.Code_CODE_OK
+			}
+		}
+	}
+	run(true)
+	run(false)
+	if failed && tx.GetAtomic() {
+		for i, code := range codes {
+			if code == wire.Code_CODE_OK {
+				codes[i] = wire.Code_CODE_SIBLING
+			}
+		}
+		return codes
+	}
+	t.state = try
+	return codes
+}
+
+func (t *Twin) try(s *state, op *wire.Operation, signer []byte, index uint64, moved map[string]bool) wire.Code {
+	held := s.Lock
+	if held != nil && held.GetExpiresUnixMs() <= s.Stamp {
+		held = nil
+	}
+	others := held != nil && string(held.GetOwner()) != string(signer)
+	switch kind := op.GetKind().(type) {
+	case *wire.Operation_RefUpdate:
+		return t.tryRef(s, kind.RefUpdate, others, moved)
+	case *wire.Operation_SetHead:
+		name := kind.SetHead.GetNew()
+		switch {
+		case others:
+			return wire.Code_CODE_LOCKED
+		case t.check(name) != nil || !strings.HasPrefix(name, "refs/heads/"):
+			return wire.Code_CODE_BAD_NAME
+		case kind.SetHead.GetOld() != s.Head:
+			return wire.Code_CODE_STALE
+		}
+		s.Head = name
+	case *wire.Operation_AcquireLock:
+		a := kind.AcquireLock
+		next := &wire.Lock{Owner: signer, Token: index, ExpiresUnixMs: s.Stamp + a.GetTtlMs(), Reason: a.GetReason()}
+		switch {
+		case others:
+			return wire.Code_CODE_LOCKED
+		case len(a.GetReason()) > 200 || a.GetTtlMs() < 1 || a.GetTtlMs() > 86_400_000:
+			return wire.Code_CODE_MALFORMED
+		case a.GetToken() == 0 && held != nil:
+			return wire.Code_CODE_LOCKED
+		case a.GetToken() != 0 && (held == nil || held.GetToken() != a.GetToken()):
+			return wire.Code_CODE_NOT_HELD
+		case a.GetToken() != 0:
+			next.Token = a.GetToken()
+		}
+		s.Lock = next
+	case *wire.Operation_ReleaseLock:
+		owner := string(signer) == string(t.genesis.Owner[:])
+		if held == nil || held.GetToken() != kind.ReleaseLock.GetToken() || others && !owner {
+			return wire.Code_CODE_NOT_HELD
+		}
+		s.Lock = nil
+	default:
+		return wire.Code_CODE_MALFORMED
+	}
+	return wire.Code_CODE_OK
+}
+
+func (t *Twin) tryRef(s *state, u *wire.RefUpdate, locked bool, moved map[string]bool) wire.Code {
+	size := map[string]int{replica.SHA1: 20, replica.SHA256: 32}[t.genesis.ObjectFormat]
+	sized := func(oid []byte) bool { return len(oid) == 0 || len(oid) == size }
+	name := u.GetName()
+	switch {
+	case t.check(name) != nil:
+		return wire.Code_CODE_BAD_NAME
+	case !sized(u.GetOld()) || !sized(u.GetNew()):
+		return wire.Code_CODE_MALFORMED
+	case locked:
+		return wire.Code_CODE_LOCKED
+	case moved[name]:
+		return wire.Code_CODE_MALFORMED
+	case s.Refs[name] != string(u.GetOld()):
+		return wire.Code_CODE_STALE
+	case len(u.GetNew()) == 0 && name == s.Head:
+		return wire.Code_CODE_DELETES_HEAD
+	}
+	if len(u.GetNew()) > 0 {
+		for other := range s.Refs {
+			if strings.HasPrefix(other, name+"/") || strings.HasPrefix(name, other+"/") {
+				return wire.Code_CODE_NAME_CONFLICT
+			}
+		}
+	}
+	moved[name] = true
+	if delete(s.Refs, name); len(u.GetNew()) > 0 {
+		s.Refs[name] = string(u.GetNew())
+	}
+	return wire.Code_CODE_OK
+}
+
+// Differs says how what a replica made of an entry differs; empty if it does not.
+func (v Verdict) Differs(a *replica.Applied) string {
+	o := a.Outcome
+	if v.Empty || o == nil {
+		if v.Empty && o == nil && len(a.Refs) == 0 {
+			return ""
+		}
+		return fmt.Sprintf("an outcome of an empty entry, or none: %v", o)
+	}
+	var each []wire.Code
+	for _, r := range o.GetResults() {
+		each = append(each, r.GetCode())
+	}
+	switch {
+	case v.First != o.GetIndex() || a.Repeat != (v.First != a.Index):
+		return fmt.Sprintf("outcome of %d, want that of %d", o.GetIndex(), v.First)
+	case v.Whole != o.GetResult().GetCode():
+		return fmt.Sprintf("%s, want %s", o.GetResult().GetCode(), v.Whole)
+	case !slices.Equal(v.Each, each):
+		return fmt.Sprintf("%v, want %v", each, v.Each)
+	}
+	return ""
+}
+
+// DiffersFrom says how a table's state differs; empty if it does not.
+func (t *Twin) DiffersFrom(table *replica.Table) string {
+	refs := map[string]string{}
+	for _, r := range table.Refs() {
+		refs[r.GetName()] = string(r.GetOid())
+	}
+	switch {
+	case !maps.Equal(refs, t.Refs):
+		return fmt.Sprintf("refs %x, want %x", refs, t.Refs)
+	case table.Head() != t.Head:
+		return fmt.Sprintf("HEAD %s, want %s", table.Head(), t.Head)
+	case !proto.Equal(table.Lock(), t.Lock):
+		return fmt.Sprintf("lock %v, want %v", table.Lock(), t.Lock)
+	case table.Stamp() != t.Stamp:
+		return fmt.Sprintf("stamp %d, want %d", table.Stamp(), t.Stamp)
+	case !bytes.Equal(table.Chain(), t.Chain):
+		return "another chain"
+	}
+	return ""
+}

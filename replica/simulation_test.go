@@ -1,0 +1,89 @@
+package replica_test
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"testing/cryptotest"
+	"time"
+
+	"peer/replica/replicatest"
+)
+
+var (
+	seeds = flag.Int("seeds", 100, "how many seeds TestSimulation runs")
+	seed  = flag.Uint64("seed", 1, "the first seed of TestSimulation")
+)
+
+const (
+	historyPatience = 20 * time.Second
+	tailLines       = 60
+)
+
+// simulate runs one seed. Raft draws election timeouts from crypto/rand, so
+// that is seeded too.
+func simulate(t *testing.T, seed uint64) (*replicatest.Sim, error) {
+	cryptotest.SetGlobalRandom(t, seed)
+	s := replicatest.New(seed, replicatest.DrawFaults(seed))
+	return s, s.Run()
+}
+
+func replayHint(seed uint64) string {
+	return fmt.Sprintf("replay: go test ./replica -run 'TestSimulation$' -seeds 1 -seed %d", seed)
+}
+
+// TestSimulation runs groups through storms, seed after seed.
+func TestSimulation(t *testing.T) {
+	type run struct {
+		seed uint64
+		sim  *replicatest.Sim
+	}
+	// What the clients saw is checked beside the next runs.
+	runs, bad := make(chan run, 16), make(chan error, *seeds)
+	go func() {
+		defer close(bad)
+		for r := range runs {
+			if err := r.sim.CheckHistory(historyPatience); err != nil {
+				bad <- fmt.Errorf("seed %d: %w\n%s", r.seed, err, replayHint(r.seed))
+			}
+		}
+	}()
+	var total replicatest.Stats
+	for n := *seed; n < *seed+uint64(*seeds); n++ {
+		ok := t.Run(fmt.Sprint(n), func(t *testing.T) {
+			s, err := simulate(t, n)
+			if err != nil {
+				t.Fatalf("%v\n%s\n%s", err, s.Tail(tailLines), replayHint(n))
+			}
+			total.Add(s.Stats())
+			runs <- run{n, s}
+		})
+		if !ok {
+			break
+		}
+	}
+	close(runs)
+	for err := range bad {
+		t.Error(err)
+	}
+	t.Logf("%+v", total)
+}
+
+// TestSimulationReplays runs seeds twice: a seed that failed once must fail again.
+func TestSimulationReplays(t *testing.T) {
+	for n := *seed; n < *seed+10; n++ {
+		var lines, hash [2]uint64
+		for i := range lines {
+			t.Run(fmt.Sprintf("%d/%d", n, i), func(t *testing.T) {
+				s, err := simulate(t, n)
+				if err != nil {
+					t.Fatal(err)
+				}
+				hash[i], lines[i] = s.Fingerprint()
+			})
+		}
+		if hash[0] != hash[1] || lines[0] != lines[1] {
+			t.Errorf("seed %d: %d events with hash %x, then %d with %x", n, lines[0], hash[0], lines[1], hash[1])
+		}
+	}
+}

@@ -51,7 +51,9 @@ func TestRandomKills(t *testing.T) {
 	s.kill(rand.New(rand.NewPCG(seed, 4)), kills)
 	s.over.Store(true)
 	work.Wait()
-	s.judge()
+	if pushed, failed := s.judge(); failed*10 > pushed {
+		t.Errorf("%d of %d pushes failed, although a majority was soon back each time", failed, pushed+failed)
+	}
 }
 
 // slowPush is worth a line in the log: a majority was back long before.
@@ -111,6 +113,8 @@ type writer struct {
 	p      *person
 	random *rand.Rand
 	tree   string
+	// commits made so far: the number of the next push.
+	commits int
 
 	mu    sync.Mutex
 	order map[string]int // number of each commit
@@ -138,8 +142,9 @@ func (w *writer) pair() [2]string {
 }
 
 func (w *writer) run() {
-	for i := 1; w.s.going(); i++ {
-		if err := w.push(i); err != nil {
+	for w.s.going() {
+		w.commits++
+		if err := w.push(w.commits); err != nil {
 			w.s.fail("%s: %v", w.name, err)
 		}
 	}
@@ -298,10 +303,10 @@ func parseListing(text string) map[string]string {
 	return listed
 }
 
-// judge compares the end with what was acknowledged.
-func (s *storm) judge() {
+// judge compares the end with what was acknowledged. It returns how many pushes
+// there were of each kind.
+func (s *storm) judge() (pushed, failed int) {
 	s.c.t.Helper()
-	pushed, failed := 0, 0
 	var took []time.Duration
 	for _, w := range s.writers {
 		pushed, failed, took = pushed+w.pushed, failed+w.failed, append(took, w.took...)
@@ -313,7 +318,7 @@ func (s *storm) judge() {
 	s.c.t.Logf("%d pushes acknowledged, %d failed, p50 %v, p95 %v, longest %v; reads: %+v", pushed, failed,
 		took[len(took)/2], took[len(took)*95/100], took[len(took)-1], s.reads)
 	if s.broken.Load() {
-		return
+		return pushed, failed
 	}
 	s.r.converge()
 	s.r.checkDisks()
@@ -325,7 +330,5 @@ func (s *storm) judge() {
 			}
 		}
 	}
-	if failed*10 > pushed {
-		s.c.t.Errorf("%d of %d pushes failed, although a majority was soon back each time", failed, pushed+failed)
-	}
+	return pushed, failed
 }

@@ -52,7 +52,7 @@ func (a *answering) Write(p []byte) (int, error) {
 // reset, which says that it is not whole. A refusal is not, or the reset would
 // overtake it; what the other side still sends is read and dropped for a while.
 func (a *answering) refuse(err error) {
-	defer a.Reset()
+	defer func() { _ = a.Reset() }() // what remains of it
 	if a.begun || a.SetDeadline(time.Now().Add(helloTimeout)) != nil {
 		return
 	}

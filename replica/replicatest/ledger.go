@@ -161,6 +161,7 @@ func (l *ledger) first(m *member, a *replica.Applied, data []byte) {
 	l.log = append(l.log, committed{
 		term: a.Term, chain: l.twin.Chain, outcome: a.Outcome, repeat: a.Repeat, effect: effect(a),
 	})
+	l.whole(a, data)
 	for _, r := range a.Refs {
 		if len(r.New) > 0 && !m.disk.has(string(r.New)) {
 			l.s.fail("payload rule", "entry %d moves %s to an object that member %d has not", a.Index, r.Name, m.number)
@@ -178,6 +179,24 @@ func (l *ledger) first(m *member, a *replica.Applied, data []byte) {
 		l.s.fail("refused", "the transaction of entry %d was refused before it was proposed", a.Index)
 	case !before:
 		l.decided[key] = a.Index
+	}
+}
+
+// whole checks that an atomic transaction had all of its effects or none.
+func (l *ledger) whole(a *replica.Applied, data []byte) {
+	if a.Outcome == nil || a.Repeat || !open(data).tx.GetAtomic() {
+		return
+	}
+	failed, succeeded := 0, 0
+	for _, r := range a.Outcome.GetResults() {
+		if r.GetCode() == wire.Code_CODE_OK {
+			succeeded++
+		} else {
+			failed++
+		}
+	}
+	if failed > 0 && (succeeded > 0 || len(a.Refs) > 0 || a.Head != "" || a.Payload != nil) {
+		l.s.fail("all or nothing", "entry %d is atomic: %d operations failed, %d succeeded, %d refs moved", a.Index, failed, succeeded, len(a.Refs))
 	}
 }
 

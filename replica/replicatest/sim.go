@@ -19,6 +19,8 @@ const (
 	// any more: elections, snapshots, hand-over and clients' patience included.
 	settleTime = 60 * time.Second
 	settleLook = 50 * time.Millisecond
+	// eventsMax ends a run that goes in circles; an honest one takes some ten thousand.
+	eventsMax = 1_000_000
 	// lastTries is how many pushes must succeed after everything crashed.
 	lastTries = 2
 )
@@ -157,6 +159,9 @@ func (s *Sim) Run() (err error) {
 func (s *Sim) until(length time.Duration, enough func() bool) bool {
 	end, look := s.now+length, s.now
 	for s.violation == nil && s.now < end && len(s.queue) > 0 {
+		if s.order > eventsMax {
+			s.fail("end", "more than %d events", eventsMax)
+		}
 		s.next()
 		if s.now >= look {
 			if look = s.now + settleLook; enough() {

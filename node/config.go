@@ -49,6 +49,7 @@ const (
 	hookTimeout      = 15 * time.Minute // between a listing and its push: git runs the pusher's hooks there
 	pushTimeout      = 6 * time.Hour    // a whole push
 	confirmTimeout   = time.Second      // a listing without a leader is served stale after this
+	behindTimeout    = 2 * time.Second  // a fetch goes to the leader if this replica needs longer to catch up
 	leaderTimeout    = 4 * time.Second  // a push waits this long for an election
 	commitTimeout    = 15 * time.Second // after this a client is told that the outcome is unknown
 	probeTimeout     = 2 * time.Second

@@ -34,7 +34,7 @@ type push struct {
 // leadPush leads a push session: list, take the transaction, take the pack,
 // propose, answer with the outcome.
 func (s *session) leadPush(ctx context.Context) error {
-	p, err := s.confirm(ctx)
+	p, err := s.confirm(ctx, requestTimeout)
 	if err != nil {
 		return err
 	}

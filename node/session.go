@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -116,7 +117,7 @@ func (s *session) serve(open *wire.OpenSession) error {
 	defer cancel()
 	switch s.hello.GetIntent() {
 	case wire.Intent_INTENT_FETCH, wire.Intent_INTENT_ARCHIVE:
-		return s.fetch(ctx)
+		return s.fetch(ctx, open)
 	case wire.Intent_INTENT_SHOW:
 		return s.show(ctx)
 	case wire.Intent_INTENT_PUSH:
@@ -132,9 +133,12 @@ type position struct {
 	state replica.State
 }
 
+// errBehind says that this replica lacks what a listing must have.
+var errBehind = errors.New("this replica is still catching up")
+
 // confirm finds an index that is no older than anything acknowledged before the
-// session began, and waits until it is published here.
-func (s *session) confirm(ctx context.Context) (position, error) {
+// session began, and waits, within patience, until it is published here.
+func (s *session) confirm(ctx context.Context, patience time.Duration) (position, error) {
 	var p position
 	bounded, cancel := context.WithTimeout(ctx, confirmTimeout)
 	defer cancel()
@@ -147,21 +151,31 @@ func (s *session) confirm(ctx context.Context) (position, error) {
 		}
 		p.stale = true
 	}
-	p.index = max(p.index, s.hello.GetSeenIndex())
-	waiting, cancelWait := context.WithTimeout(ctx, requestTimeout)
-	defer cancelWait()
-	if p.stale {
-		_, _, now := s.g.pub.list()
-		if now < s.hello.GetSeenIndex() {
-			return p, failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("this replica is at index %d and you have seen %d; no leader answers", now, s.hello.GetSeenIndex()), "wait until a majority of the replicas is back: peer repo show")
-		}
-		p.index = now
+	if err := s.checkSeen(&p); err != nil {
+		return p, err
 	}
-	if err := s.g.pub.wait(waiting, p.index); err != nil {
-		return p, fmt.Errorf("wait for index %d: %w", p.index, err)
+	waiting, cancelWait := context.WithTimeout(ctx, patience)
+	defer cancelWait()
+	if err := s.g.pub.wait(waiting, p.index); err != nil && ctx.Err() == nil {
+		return p, fmt.Errorf("%w: wait for index %d: %w", errBehind, p.index, err)
 	}
 	p.state, _, err = s.g.state(ctx)
 	return p, err
+}
+
+// checkSeen refuses to answer from before what the client has seen.
+func (s *session) checkSeen(p *position) error {
+	seen := s.hello.GetSeenIndex()
+	if p.stale {
+		_, _, p.index = s.g.pub.list()
+	}
+	switch {
+	case p.index >= seen:
+		return nil
+	case p.stale:
+		return failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("this replica is at index %d and you have seen %d; no leader answers", p.index, seen), "wait until a majority of the replicas is back: peer repo show")
+	}
+	return errBadRequest("you have seen index %d, and the group is at %d", seen, p.index)
 }
 
 func (s *session) welcome(p position, head string) error {
@@ -172,8 +186,15 @@ func (s *session) welcome(p position, head string) error {
 }
 
 // fetch tunnels git's own protocol to git itself.
-func (s *session) fetch(ctx context.Context) error {
-	p, err := s.confirm(ctx)
+func (s *session) fetch(ctx context.Context, open *wire.OpenSession) error {
+	patience := behindTimeout
+	if open.GetRelayed() {
+		patience = requestTimeout // whoever relayed it has less
+	}
+	p, err := s.confirm(ctx, patience)
+	if errors.Is(err, errBehind) {
+		return s.fetchElsewhere(ctx, open, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -192,6 +213,19 @@ func (s *session) fetch(ctx context.Context) error {
 		_ = s.stream.Reset()
 	}
 	return nil
+}
+
+// fetchElsewhere has the leader serve what this replica lacks, which may take
+// it a while to get.
+func (s *session) fetchElsewhere(ctx context.Context, open *wire.OpenSession, behind error) error {
+	state, _, err := s.g.state(ctx)
+	if err != nil {
+		return err
+	}
+	if state.Leader == "" || state.Leader == s.n.self || open.GetRelayed() {
+		return failure(wire.FailureCode_FAILURE_BUSY, behind.Error(), "try again in a moment")
+	}
+	return s.relay(ctx, state.Leader, open)
 }
 
 func (s *session) show(ctx context.Context) error {

@@ -40,7 +40,8 @@ type group struct {
 	reads          map[uint64]chan<- uint64
 	readSeq        uint64
 	leader         leadership
-	needing        bool
+	needing        bool // something is being fetched; see catchup.go
+	offered        offered
 }
 
 type txKey struct {

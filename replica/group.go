@@ -199,7 +199,7 @@ func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 	}
 	g.heard[sender.RaftID] = g.ticks
 	switch m.GetType() {
-	case pb.MsgHup, pb.MsgBeat, pb.MsgUnreachable, pb.MsgSnapStatus, pb.MsgCheckQuorum, pb.MsgProp, pb.MsgStorageAppend, pb.MsgStorageAppendResp, pb.MsgStorageApply, pb.MsgStorageApplyResp:
+	case pb.MsgHup, pb.MsgBeat, pb.MsgUnreachable, pb.MsgSnapStatus, pb.MsgCheckQuorum, pb.MsgProp, pb.MsgForgetLeader, pb.MsgStorageAppend, pb.MsgStorageAppendResp, pb.MsgStorageApply, pb.MsgStorageApplyResp:
 		return nil, fmt.Errorf("%s sent %s, which is no message between members", from, m.GetType())
 	case pb.MsgHeartbeat:
 		// The leader names at most what this member acknowledged; raft would panic.
@@ -253,11 +253,13 @@ func (g *Group) step(m *pb.Message) error {
 
 // stepAppend cuts the message before the first entry whose payload is not held.
 func (g *Group) stepAppend(from identity.PeerID, m *pb.Message) (*Need, error) {
-	last := g.lastIndex()
+	if m.GetTerm() < g.rn.BasicStatus().GetTerm() {
+		return nil, g.step(m) // of a deposed leader: raft tells it
+	}
+	if err := g.trim(m); err != nil {
+		return nil, fmt.Errorf("append from %s: %w", from, err)
+	}
 	for i, e := range m.GetEntries() {
-		if e.GetIndex() <= last && g.termOf(e.GetIndex()) == e.GetTerm() {
-			continue // ours already
-		}
 		need, err := g.needOf(e)
 		if err != nil {
 			return nil, fmt.Errorf("append from %s: %w", from, err)
@@ -324,8 +326,8 @@ func (g *Group) stepSnapshot(from identity.PeerID, m *pb.Message) (*Need, error)
 	if _, err := fromSnapshot(s, g.genesis, g.rules); err != nil {
 		return nil, fmt.Errorf("snapshot from %s: %w", from, err)
 	}
-	if index := m.GetSnapshot().GetMetadata().GetIndex(); index != s.GetMeta().GetIndex() {
-		return nil, fmt.Errorf("snapshot from %s: table of index %d for position %d", from, s.GetMeta().GetIndex(), index)
+	if err := g.checkPosition(m.GetSnapshot().GetMetadata(), s.GetMeta()); err != nil {
+		return nil, fmt.Errorf("snapshot from %s: %w", from, err)
 	}
 	if g.held.GetType() == pb.MsgSnap {
 		return nil, nil // one is waiting for its objects; raft goes on from there

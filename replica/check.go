@@ -1,0 +1,54 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"peer/wire"
+)
+
+// What follows is checked before raft sees a message, which would panic.
+
+// errDiverged says that a leader contradicts what was committed here before.
+var errDiverged = errors.New("it contradicts an entry that is applied here")
+
+// trim takes off the entries that this member has already, as if the leader had
+// begun after them: raft ignores a message that begins before what is committed,
+// so the rest of one that was held back would be sent again for nothing. An
+// entry that is not what follows the one before it is refused.
+func (g *Group) trim(m *pb.Message) error {
+	last, applied := g.lastIndex(), g.table.Index()
+	index, term, have := m.GetIndex(), m.GetLogTerm(), 0
+	for i, e := range m.GetEntries() {
+		if e.GetIndex() != index+1 || e.GetTerm() < term || e.GetTerm() > m.GetTerm() {
+			return fmt.Errorf("entry %d of term %d after entry %d of term %d", e.GetIndex(), e.GetTerm(), index, term)
+		}
+		index, term = e.GetIndex(), e.GetTerm()
+		ours := g.termOf(index) // zero where the log does not say
+		switch {
+		case index <= last && ours == term, index <= applied && ours == 0:
+			have = i + 1
+		case index <= applied:
+			return fmt.Errorf("entry %d of term %d: %w in term %d", index, term, errDiverged, ours)
+		}
+	}
+	if have > 0 {
+		before := m.GetEntries()[have-1]
+		m.Index, m.LogTerm, m.Entries = new(before.GetIndex()), new(before.GetTerm()), m.GetEntries()[have:]
+	}
+	return nil
+}
+
+// checkPosition compares where a snapshot claims to be with what is in it.
+func (g *Group) checkPosition(at *pb.SnapshotMetadata, table *wire.TableMeta) error {
+	switch {
+	case at.GetIndex() != table.GetIndex() || at.GetTerm() != table.GetTerm():
+		return fmt.Errorf("table of entry %d, term %d, for position %d, term %d", table.GetIndex(), table.GetTerm(), at.GetIndex(), at.GetTerm())
+	case !proto.Equal(at.GetConfState(), g.genesis.confState()):
+		return errors.New("configuration that is not the group's")
+	}
+	return nil
+}

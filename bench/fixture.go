@@ -59,7 +59,7 @@ func large(blobs int) fixture {
 	return fixture{
 		name: fmt.Sprintf("large-1-%d.git", blobs),
 		write: func(s *importStream) {
-			const textsPerBlob, textBytes, blobBytes, dirsPerCommit = 250, 12_000, 1 << 20, 5
+			const textsPerBlob, textBytes, blobBytes, dirsPerCommit = 250, 9_800, 1 << 20, 5
 			c := newCorpus("large")
 			for n := range blobs {
 				if n%dirsPerCommit == 0 {

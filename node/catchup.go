@@ -57,29 +57,38 @@ func (g *group) stepped(need *replica.Need, err error) {
 		return
 	}
 	g.needing = true
+	first := g.fetchPause // of a payload's attempts, which are runs of this of their own
+	if need.Table != nil {
+		first = retryMin
+	}
 	g.n.spawn(func() {
 		err := g.meet(need)
-		for pause := retryMin; err != nil && g.n.ctx.Err() == nil; pause = min(2*pause, retryMax) {
+		for pause := first; err != nil && g.n.ctx.Err() == nil; pause = min(2*pause, retryMax) {
 			g.log.Warn("cannot get what the log needs; trying again", "entry", need.Index, "error", err)
-			if need.Table == nil {
-				break // raft sends the append again, if its entry still stands
-			}
-			// A snapshot is sent once: its sender waits for the acknowledgement.
 			select {
 			case <-time.After(pause):
 			case <-g.n.ctx.Done():
 				return
 			}
+			if need.Table == nil {
+				break // raft sends the append again, if its entry still stands
+			}
+			// A snapshot is sent once: its sender waits for the acknowledgement.
 			err = g.meet(need)
 		}
 		g.n.post(func() { g.met(err) })
 	})
 }
 
-// Pauses between attempts to fetch a snapshot's objects.
+// Pauses between attempts to fetch what the log needs. A payload is tried again
+// at once, since a leader may just have died, and then less and less often: a
+// full disk here must not keep the others busy with sending.
 const (
 	retryMin = time.Second
 	retryMax = 15 * time.Second
+
+	payloadRetryMin = 100 * time.Millisecond
+	payloadRetryMax = 5 * time.Second
 )
 
 func (g *group) met(err error) {
@@ -88,8 +97,10 @@ func (g *group) met(err error) {
 		return
 	}
 	if err != nil {
+		g.fetchPause = min(max(2*g.fetchPause, payloadRetryMin), payloadRetryMax)
 		g.core.Abandon() // raft sends again
 	} else {
+		g.fetchPause = 0
 		g.stepped(g.core.Resume())
 	}
 	if next := g.offered; next.m != nil && !g.needing {
@@ -173,8 +184,18 @@ func newOIDs(updates []replica.RefChange) ([]git.OID, error) {
 	return news, nil
 }
 
+// endStream closes a stream that was read to its end. Another one is reset, or
+// its sender would wait for room until it loses patience.
+func endStream(s wire.Stream, err error) {
+	if err != nil {
+		_ = s.Reset()
+		return
+	}
+	_ = s.Close()
+}
+
 // copyPayload copies a payload's files from another member.
-func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *replica.Need) error {
+func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *replica.Need) (err error) {
 	p := need.Payload
 	s, reply, err := g.n.request(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_GetPayload{GetPayload: &wire.GetPayload{
 		Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:], Payload: p, Signer: need.Signer, Id: need.TransactionID,
@@ -182,7 +203,7 @@ func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *rep
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { endStream(s, err) }()
 	if reply.GetPayload().GetPackBytes() != p.GetPackSize() || reply.GetPayload().GetIdxBytes() != p.GetIdxSize() {
 		return errors.New("the sizes differ from the entry's")
 	}
@@ -242,7 +263,7 @@ func (g *group) fetchTips(ctx context.Context, need *replica.Need) error {
 
 // fetchObjects gets one pack with what the wants reach and the published refs
 // don't, checks it as a push is checked, and installs it.
-func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []git.OID) error {
+func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []git.OID) (err error) {
 	if _, err := g.repo.Check(ctx, wants, nil); err == nil {
 		return nil // all here already
 	}
@@ -258,7 +279,7 @@ func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { endStream(s, err) }()
 	q, err := g.repo.Ingest(ctx, moving{Stream: s}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
 	if err != nil {
 		return err

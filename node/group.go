@@ -41,6 +41,7 @@ type group struct {
 	readSeq        uint64
 	leader         leadership
 	needing        bool // something is being fetched; see catchup.go
+	fetchPause     time.Duration
 	offered        offered
 }
 

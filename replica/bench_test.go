@@ -46,7 +46,7 @@ func testGenesis(n int) *wire.Genesis {
 
 // bench is a table on which a test applies transactions.
 type bench struct {
-	*testing.T
+	testing.TB
 	table *Table
 	// stored is what a store would hold.
 	stored map[string][]byte
@@ -54,13 +54,13 @@ type bench struct {
 	stamp  int64
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	t.Helper()
 	g, err := NewGenesis(owner, testGenesis(3))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, stored: map[string][]byte{}, stamp: 1_000_000}
+	b := &bench{TB: t, stored: map[string][]byte{}, stamp: 1_000_000}
 	b.store(g.Found(testRules).Table)
 	b.table = b.load()
 	return b

@@ -12,6 +12,25 @@ import (
 
 // What follows is checked before raft sees a message, which would panic.
 
+// checkMessage lets only those through that members send each other. All but the
+// request for a ReadIndex name their sender's term.
+func checkMessage(m *pb.Message) error {
+	switch kind := m.GetType(); kind {
+	case pb.MsgReadIndex:
+		if m.GetTerm() != 0 || len(m.GetEntries()) != 1 {
+			return fmt.Errorf("%s of term %d with %d contexts", kind, m.GetTerm(), len(m.GetEntries()))
+		}
+	case pb.MsgApp, pb.MsgAppResp, pb.MsgSnap, pb.MsgHeartbeat, pb.MsgHeartbeatResp, pb.MsgReadIndexResp,
+		pb.MsgPreVote, pb.MsgPreVoteResp, pb.MsgVote, pb.MsgVoteResp, pb.MsgTimeoutNow:
+		if m.GetTerm() == 0 {
+			return fmt.Errorf("%s without a term", kind)
+		}
+	default:
+		return fmt.Errorf("%s is no message between members", kind)
+	}
+	return nil
+}
+
 // errDiverged says that a leader contradicts what was committed here before.
 var errDiverged = errors.New("it contradicts an entry that is applied here")
 

@@ -198,9 +198,10 @@ func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 		return nil, fmt.Errorf("%s is not the member that its message names", from)
 	}
 	g.heard[sender.RaftID] = g.ticks
+	if err := checkMessage(m); err != nil {
+		return nil, fmt.Errorf("message from %s: %w", from, err)
+	}
 	switch m.GetType() {
-	case pb.MsgHup, pb.MsgBeat, pb.MsgUnreachable, pb.MsgSnapStatus, pb.MsgCheckQuorum, pb.MsgProp, pb.MsgForgetLeader, pb.MsgStorageAppend, pb.MsgStorageAppendResp, pb.MsgStorageApply, pb.MsgStorageApplyResp:
-		return nil, fmt.Errorf("%s sent %s, which is no message between members", from, m.GetType())
 	case pb.MsgHeartbeat:
 		// The leader names at most what this member acknowledged; raft would panic.
 		if last := g.lastIndex(); m.GetCommit() > last {

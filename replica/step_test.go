@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,7 @@ import (
 
 // follower is member 1 of three, alone with what a test sends it.
 type follower struct {
-	*testing.T
+	testing.TB
 	*Group
 	log  *memoryLog
 	held map[string]bool // payload names
@@ -55,8 +56,7 @@ func newFollower(t testing.TB) *follower {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &follower{log: &memoryLog{MemoryStorage: raft.NewMemoryStorage()}, held: map[string]bool{}}
-	f.T, _ = t.(*testing.T)
+	f := &follower{TB: t, log: &memoryLog{MemoryStorage: raft.NewMemoryStorage()}, held: map[string]bool{}}
 	if err := f.log.ApplySnapshot(&pb.Snapshot{Data: []byte{0}, Metadata: founding.Install}); err != nil {
 		t.Fatal(err)
 	}
@@ -70,6 +70,7 @@ func newFollower(t testing.TB) *follower {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.log.SetSnapshotFunc(f.Group.Snapshot)
 	return f
 }
 
@@ -117,6 +118,22 @@ func (f *follower) append(commit uint64, entries ...[]byte) *pb.Message {
 		m.Entries = append(m.Entries, &pb.Entry{Type: pb.EntryNormal.Enum(), Term: new(uint64(2)), Index: new(uint64(i + 2)), Data: data})
 	}
 	return m
+}
+
+// lead has the others vote for this member. It leads in term 2.
+func (f *follower) lead() {
+	f.Helper()
+	if err := f.Campaign(); err != nil {
+		f.Fatal(err)
+	}
+	f.turns()
+	for _, kind := range []pb.MessageType{pb.MsgPreVoteResp, pb.MsgVoteResp} {
+		f.mustStep(f.message(kind))
+		f.turns()
+	}
+	if term, leading := f.Leading(); !leading || term != 2 {
+		f.Fatalf("leads: %v, in term %d", leading, term)
+	}
 }
 
 // entry is a transaction that brings a payload; an empty name brings none.
@@ -324,13 +341,32 @@ func TestStepRefuses(t *testing.T) {
 			f.wantLog(1, 1)
 		})
 	}
+}
+
+// TestKinds checks which kinds of message are taken from another member.
+func TestKinds(t *testing.T) {
+	want := "MsgApp MsgAppResp MsgHeartbeat MsgHeartbeatResp MsgPreVote MsgPreVoteResp MsgReadIndexResp MsgTimeoutNow MsgVote MsgVoteResp"
+	var taken []string
 	for kind, name := range pb.MessageType_name {
 		f := newFollower(t)
-		m := f.message(pb.MessageType(kind))
-		local := raft.IsLocalMsg(m.GetType()) || m.GetType() == pb.MsgProp || m.GetType() == pb.MsgForgetLeader
-		if _, err := f.Step(f.leader(), m); local && err == nil {
-			t.Errorf("%s was taken from another member", name)
+		if _, err := f.Step(f.leader(), f.message(pb.MessageType(kind))); err == nil {
+			taken = append(taken, name)
 		}
+		m := f.message(pb.MessageType(kind))
+		m.Term = nil
+		if _, err := f.Step(f.leader(), m); err == nil {
+			t.Errorf("%s was taken without a term", name)
+		}
+	}
+	slices.Sort(taken)
+	if got := strings.Join(taken, " "); got != want { // a snapshot must hold one
+		t.Errorf("took %s, want %s", got, want)
+	}
+	f := newFollower(t)
+	m := f.message(pb.MsgReadIndex)
+	m.Term, m.Entries = nil, []*pb.Entry{{Data: []byte{1}}}
+	if _, err := f.Step(f.leader(), m); err != nil {
+		t.Errorf("a request for a ReadIndex: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -45,9 +46,20 @@ type group struct {
 	offered        offered
 }
 
+// txKey names a transaction that somebody waits for. The hash of its bytes is
+// part of it: others may be on their way under the same ID, and are refused.
 type txKey struct {
 	signer identity.PublicKey
 	id     [replica.TransactionIDBytes]byte
+	sum    [sha256.Size]byte
+}
+
+// newTxKey fails where nobody can be waiting.
+func newTxKey(signer identity.PublicKey, id, sum []byte) (key txKey, ok bool) {
+	if len(id) != replica.TransactionIDBytes || len(sum) != sha256.Size {
+		return key, false
+	}
+	return txKey{signer, [replica.TransactionIDBytes]byte(id), [sha256.Size]byte(sum)}, true
 }
 
 func publishedKey(repo identity.RepoID) string { return "published/" + repo.String() }
@@ -160,10 +172,10 @@ func (g *group) carryOut(t *replica.Turn) {
 
 // answer tells those who wait for a transaction what became of it.
 func (g *group) answer(a replica.Applied) {
-	if a.Outcome == nil || len(a.ID) != replica.TransactionIDBytes {
+	key, ok := newTxKey(a.Signer, a.ID, a.Outcome.GetTxSha256())
+	if !ok {
 		return
 	}
-	key := txKey{a.Signer, [replica.TransactionIDBytes]byte(a.ID)}
 	for _, ch := range g.waiting[key] {
 		ch <- a.Outcome // buffered for one
 	}

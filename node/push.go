@@ -88,10 +88,11 @@ func (s *session) newPush(req *wire.PushRequest) (*push, error) {
 	if u.signer, err = replica.Open(u.signed, identity.DomainTransaction, u.tx); err != nil {
 		return nil, failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "transaction: "+err.Error(), "nothing was changed")
 	}
-	if len(u.tx.GetId()) != replica.TransactionIDBytes {
+	sum := sha256.Sum256(u.signed.GetBody())
+	var ok bool
+	if u.key, ok = newTxKey(u.signer, u.tx.GetId(), sum[:]); !ok {
 		return nil, errBadRequest("transaction ID of %d bytes", len(u.tx.GetId()))
 	}
-	u.key = txKey{u.signer, [replica.TransactionIDBytes]byte(u.tx.GetId())}
 	for _, op := range u.tx.GetOperations() {
 		if update := op.GetRefUpdate(); update != nil && len(update.GetNew()) > 0 {
 			oid, err := git.FromBytes(update.GetNew())
@@ -160,10 +161,9 @@ func (u *push) courtesy(ctx context.Context) (known *wire.Outcome, refusal error
 		known  *wire.Outcome
 		result *wire.Result
 	}
-	sum := sha256.Sum256(u.signed.GetBody())
 	a, err := ask(ctx, u.n, func() answer {
 		t := u.g.core.Table()
-		if o := t.Outcome(u.signer, u.tx.GetId()); o != nil && bytes.Equal(o.GetTxSha256(), sum[:]) {
+		if o := t.Outcome(u.signer, u.tx.GetId()); o != nil && bytes.Equal(o.GetTxSha256(), u.key.sum[:]) {
 			return answer{known: o}
 		}
 		return answer{result: t.Courtesy(u.signer, u.tx)}
@@ -251,7 +251,11 @@ func (u *push) commit(ctx context.Context, entry *wire.Entry) (*wire.Outcome, er
 		return outcome, nil
 	case <-ctx.Done():
 	}
-	u.n.post(func() { u.g.waiting[u.key] = without(u.g.waiting[u.key], answer) })
+	u.n.post(func() {
+		if u.g.waiting[u.key] = without(u.g.waiting[u.key], answer); len(u.g.waiting[u.key]) == 0 {
+			delete(u.g.waiting, u.key)
+		}
+	})
 	f := failure(wire.FailureCode_FAILURE_NO_QUORUM, "too few replicas acknowledged the push in time: whether it will commit is not known yet",
 		"push again: the same transaction is never applied twice")
 	f.F.Unknown = true

@@ -105,7 +105,7 @@ func TestCrashBetweenObjectsAndTable(t *testing.T) {
 	away.Kill()
 	behind := lastIndex(t, away, g)
 	at := chain(t, c, client, git.OID{}, 40)
-	death := away.DieAt("snapshot-objects", 1)
+	death := away.DieAt("snapshot-objects").Arm()
 	away.Start()
 	<-death.Died
 	death.Bury()

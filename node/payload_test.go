@@ -114,7 +114,7 @@ func TestObjectsSurviveTheLeader(t *testing.T) {
 func TestRetryUsesTheStagedPayload(t *testing.T) {
 	t.Parallel()
 	c := nodetest.New(t, 3, nil)
-	death := c.Members[2].DieAt("staged", 1) // the leader, before it has adopted its own copy
+	death := c.Members[2].DieAt("staged").Arm() // the leader, before it has adopted its own copy
 	for _, m := range c.Members {
 		m.Start()
 	}

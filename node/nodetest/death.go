@@ -16,17 +16,35 @@ type Death struct {
 	point string
 	undo  func(*node.Config)
 
-	mu   sync.Mutex
-	left int
-	host *Host
-	disk *barred
-	dead bool
+	mu          sync.Mutex
+	armed, dead bool
+	host        *Host
+	disk        *barred
 }
 
-// DieAt has the next process of m die when it comes to a persist point for the
-// n-th time. See [node.FailPoints].
-func (m *Member) DieAt(point string, n int) *Death {
-	d := &Death{m: m, point: point, left: n, Died: make(chan struct{}), undo: m.Configure}
+// Arm makes the next time at the point the last.
+func (d *Death) Arm() *Death {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.armed = true
+	return d
+}
+
+// Disarm lets the process live, if it still does, and says whether it does.
+func (d *Death) Disarm() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.armed = false
+	if !d.dead {
+		d.m.Configure = d.undo
+	}
+	return !d.dead
+}
+
+// DieAt has the next process of m die when it comes to a persist point, once it
+// has been armed. See [node.FailPoints].
+func (m *Member) DieAt(point string) *Death {
+	d := &Death{m: m, point: point, Died: make(chan struct{}), undo: m.Configure}
 	m.Configure = func(c *node.Config) {
 		if d.undo != nil {
 			d.undo(c)
@@ -47,10 +65,7 @@ func (d *Death) image() string { return d.m.Repos + ".dead" }
 func (d *Death) pass(point string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dead || point != d.point {
-		return
-	}
-	if d.left--; d.left > 0 {
+	if d.dead || !d.armed || point != d.point {
 		return
 	}
 	d.dead = true

@@ -21,11 +21,11 @@ type arrival struct {
 	pack *os.File
 	idx  *os.File
 	// sum is the running hash of the pack until a cut makes it worthless.
-	sum  hash.Hash
-	cut  bool
-	size int64
-	max  int64
-	done chan struct{} // closed when the arrival ended, either way
+	sum hash.Hash
+	cut bool
+	// size and idxSize are what arrived of each file; none may exceed max.
+	size, idxSize, max int64
+	done               chan struct{} // closed when the arrival ended, either way
 }
 
 // errArriving says that somebody else is writing the same payload.
@@ -76,14 +76,21 @@ func (s *staging) wait(signer, id []byte) <-chan struct{} {
 
 func (a *arrival) writePack(data []byte) error {
 	if a.size += int64(len(data)); a.size > a.max {
-		return fmt.Errorf("payload is larger than %d bytes", a.max)
+		return a.tooLarge()
 	}
 	a.sum.Write(data)
 	_, err := a.pack.Write(data)
 	return err
 }
 
+func (a *arrival) tooLarge() error {
+	return failure(wire.FailureCode_FAILURE_TOO_LARGE, fmt.Sprintf("payload is larger than %d bytes", a.max), "")
+}
+
 func (a *arrival) writeIdx(data []byte) error {
+	if a.idxSize += int64(len(data)); a.idxSize > a.max {
+		return a.tooLarge()
+	}
 	_, err := a.idx.Write(data)
 	return err
 }
@@ -91,8 +98,8 @@ func (a *arrival) writeIdx(data []byte) error {
 // apply carries out a cut: see [wire.StageCut].
 func (a *arrival) apply(c *wire.StageCut) error {
 	keep := int64(c.GetKeep())
-	if keep > a.size || int64(len(c.GetHeader())) > keep {
-		return fmt.Errorf("cut to %d of %d bytes", keep, a.size)
+	if keep < 0 || keep > a.size || int64(len(c.GetHeader())) > keep {
+		return errBadRequest("cut to %d of %d bytes", c.GetKeep(), a.size)
 	}
 	a.cut = true
 	if _, err := a.pack.WriteAt(c.GetHeader(), 0); err != nil {
@@ -177,7 +184,7 @@ func (a *arrival) check(p *wire.Payload) error {
 		return err
 	}
 	if string(packSum) != string(p.GetPackSha256()) || uint64(a.size) != p.GetPackSize() || string(idxSum) != string(p.GetIdxSha256()) {
-		return errors.New("payload does not have the hash it was announced with")
+		return errBadRequest("payload does not have the hash it was announced with")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,12 +125,29 @@ func (n *Node) serveObjects(from identity.PeerID, s wire.Stream, req *wire.Objec
 		return err
 	}
 	defer leave()
-	if err := done(s); err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(n.ctx, pushTimeout)
 	defer cancel()
-	return g.repo.PackObjects(ctx, wants, haves, moving{Stream: s})
+	err = g.repo.PackObjects(ctx, wants, haves, &afterDone{Stream: moving{Stream: s}})
+	if missing := new(git.MissingError); errors.As(err, &missing) {
+		return failure(wire.FailureCode_FAILURE_NOT_FOUND, missing.Error(), "")
+	}
+	return err
+}
+
+// afterDone says that all is well before the first byte, and not earlier.
+type afterDone struct {
+	wire.Stream
+	said bool
+}
+
+func (a *afterDone) Write(p []byte) (int, error) {
+	if !a.said {
+		if err := done(a.Stream); err != nil {
+			return 0, err
+		}
+		a.said = true
+	}
+	return a.Stream.Write(p)
 }
 
 func oids(raw [][]byte) ([]git.OID, error) {

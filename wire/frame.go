@@ -69,16 +69,23 @@ func ReadChunk(r io.Reader, max int) ([]byte, error) {
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return nil, err
 	}
-	size := binary.BigEndian.Uint32(header[:])
-	if int64(size) > int64(max) {
+	size := int64(binary.BigEndian.Uint32(header[:]))
+	if size > int64(max) {
 		return nil, &TooLargeError{Size: int(size), Max: max}
 	}
-	raw := make([]byte, size)
-	if _, err := io.ReadFull(r, raw); err != nil {
-		if err == io.EOF {
+	raw := make([]byte, min(size, ChunkBytes))
+	for read := 0; ; {
+		n, err := io.ReadFull(r, raw[read:])
+		if err == io.EOF && size > 0 {
 			err = io.ErrUnexpectedEOF
 		}
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
+		if read += n; int64(read) == size {
+			return raw, nil
+		}
+		// Memory follows the bytes: a header alone costs its sender four of them.
+		raw = append(raw, make([]byte, min(size-int64(read), int64(read)))...)
 	}
-	return raw, nil
 }

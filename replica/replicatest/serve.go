@@ -1,6 +1,7 @@
 package replicatest
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -103,7 +104,7 @@ func (m *member) propose(r *request, p *wire.Payload, reply func(answer)) {
 		p = nil // the objects are published already
 	}
 	err := m.group.Propose(&wire.Entry{StampUnixMs: m.nowMillis(), Transaction: r.signed, Payload: p})
-	if err == replica.ErrNotLeader {
+	if errors.Is(err, replica.ErrNotLeader) {
 		reply(answer{leader: m.group.State().Leader})
 		return
 	}

@@ -50,18 +50,18 @@ func (s *Sim) note(who int, what string, numbers ...uint64) {
 			*to = numbers[i]
 		}
 	}
-	s.trace.add(l)
+	s.add(l)
 }
 
 // Fingerprint is a hash of everything that happened, and how many lines that were.
-func (s *Sim) Fingerprint() (hash, lines uint64) { return s.trace.hash, s.trace.count }
+func (s *Sim) Fingerprint() (hash, lines uint64) { return s.hash, s.count }
 
 // Tail spells the last lines of what happened.
 func (s *Sim) Tail(lines int) string {
 	var b strings.Builder
-	kept := min(s.trace.count, traceLines, uint64(lines))
-	for i := s.trace.count - kept; i < s.trace.count; i++ {
-		l := s.trace.lines[i%traceLines]
+	kept := min(s.count, traceLines, uint64(lines))
+	for i := s.count - kept; i < s.count; i++ {
+		l := s.lines[i%traceLines]
 		who := "      "
 		if l.who >= 0 {
 			who = fmt.Sprintf("node%-2d", l.who)

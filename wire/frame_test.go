@@ -37,7 +37,7 @@ func TestFrames(t *testing.T) {
 			t.Errorf("frame %d is %v, %v, want %v", i, got, err, want)
 		}
 	}
-	if err := ReadFrame(&stream, new(Transaction), 100); err != io.EOF {
+	if err := ReadFrame(&stream, new(Transaction), 100); !errors.Is(err, io.EOF) {
 		t.Errorf("after the last frame: %v, want EOF", err)
 	}
 }
@@ -61,7 +61,7 @@ func TestChunks(t *testing.T) {
 			}
 			r = iotest.HalfReader(r)
 		}
-		if _, err := ReadChunk(r, 1); err != io.EOF {
+		if _, err := ReadChunk(r, 1); !errors.Is(err, io.EOF) {
 			t.Errorf("after chunks of %d bytes: %v, want EOF", size, err)
 		}
 	}
@@ -72,7 +72,7 @@ func TestCutFrames(t *testing.T) {
 	whole := framed(t, &Transaction{Id: []byte("sixteen bytes ..")})
 	for cut := range whole {
 		err := ReadFrame(bytes.NewReader(whole[:cut]), new(Transaction), 100)
-		if want := map[bool]error{true: io.EOF, false: io.ErrUnexpectedEOF}[cut == 0]; err != want {
+		if want := map[bool]error{true: io.EOF, false: io.ErrUnexpectedEOF}[cut == 0]; !errors.Is(err, want) {
 			t.Errorf("cut after %d bytes: %v, want %v", cut, err, want)
 		}
 	}
@@ -103,7 +103,7 @@ func TestMemoryFollowsBytes(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for range 16 {
-		if _, err := ReadChunk(io.MultiReader(bytes.NewReader(header(SnapshotBytesMax)), bytes.NewReader(make([]byte, 10))), SnapshotBytesMax); err != io.ErrUnexpectedEOF {
+		if _, err := ReadChunk(io.MultiReader(bytes.NewReader(header(SnapshotBytesMax)), bytes.NewReader(make([]byte, 10))), SnapshotBytesMax); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatal(err)
 		}
 	}

@@ -89,8 +89,12 @@ func (h *Home) ExpandOwner(petname string) (identity.PublicKey, error) {
 
 // ParseOwner reads OWNER: a did:key, a peer ID, a petname, or me.
 func (h *Home) ParseOwner(s string) (identity.PublicKey, error) {
-	if key, err := identity.ParseOwner(s); err == nil || strings.HasPrefix(s, "did:") {
-		return key, err
+	key, err := identity.ParseOwner(s)
+	switch {
+	case err == nil:
+		return key, nil
+	case strings.HasPrefix(s, "did:"):
+		return key, usage("an owner is a did:key, a peer ID, 'me', or a petname", "%w", err)
 	}
 	return h.ExpandOwner(s)
 }

@@ -66,6 +66,9 @@ func ParsePeerID(s string) (PeerID, error) {
 // ParseOwner reads a did:key or a peer ID. Petnames are the caller's to expand.
 func ParseOwner(s string) (PublicKey, error) {
 	encoded, isDID := strings.CutPrefix(s, didScheme)
+	if !isDID && strings.HasPrefix(s, "did:") {
+		return PublicKey{}, fmt.Errorf("%.80q: want a did:key of an Ed25519 key, which begins with did:key:z6Mk", s)
+	}
 	if !isDID {
 		p, err := ParsePeerID(s)
 		if err != nil {

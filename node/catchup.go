@@ -7,42 +7,11 @@ import (
 	"io"
 	"time"
 
-	pb "go.etcd.io/raft/v3/raftpb"
-
 	"peer/git"
 	"peer/identity"
 	"peer/replica"
 	"peer/wire"
 )
-
-// step gives a message to the group, and sees to what the group then needs.
-func (g *group) step(from identity.PeerID, m *pb.Message) {
-	switch {
-	case g.problem != nil:
-	case g.needing && m.GetType() == pb.MsgSnap:
-		g.offer(from, m)
-	default:
-		need, err := g.core.Step(from, m)
-		g.stepped(need, err)
-	}
-}
-
-// offered is a snapshot that came while something was being fetched. Its sender
-// sends nothing else before it is acknowledged, so it must not get lost: when a
-// leader died during the fetch, the next one's is the only one that counts.
-type offered struct {
-	from identity.PeerID
-	m    *pb.Message
-}
-
-// offer keeps the newest.
-func (g *group) offer(from identity.PeerID, m *pb.Message) {
-	old := g.offered.m
-	position := func(m *pb.Message) uint64 { return m.GetSnapshot().GetMetadata().GetIndex() }
-	if old == nil || m.GetTerm() > old.GetTerm() || (m.GetTerm() == old.GetTerm() && position(m) >= position(old)) {
-		g.offered = offered{from, m}
-	}
-}
 
 func (g *group) stepped(need *replica.Need, err error) {
 	if lost := new(replica.LostLogError); errors.As(err, &lost) {
@@ -101,7 +70,7 @@ func (g *group) met(err error) {
 		g.core.Abandon() // raft sends again
 	} else {
 		g.fetchPause = 0
-		g.stepped(g.core.Resume())
+		g.stepped(g.guard(g.core.Resume))
 	}
 	if next := g.offered; next.m != nil && !g.needing {
 		g.offered = offered{}

@@ -171,3 +171,48 @@ func TestSeatWithAnotherNonce(t *testing.T) {
 		t.Errorf("counted as in sync: %v", state)
 	}
 }
+
+// Two failures at once: a machine is restored from an old image, and elected by
+// one that had been away. The third one, which has what those two lost, must not
+// follow them, nor fall over.
+func TestRestoredMemberThatWasElected(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	c.Settle(g)
+	away, kept, restored := c.Members[0], c.Members[1], c.Members[2]
+	at := chain(t, c, client, git.OID{}, 2)
+	c.Converge(g)
+	away.Stop()
+	restored.Stop()
+	old := restored.Backup()
+	restored.Start()
+	chain(t, c, client, at, 5)
+	c.Converge(g, kept, restored)
+	want, err := kept.ListRefs(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	kept.Kill()
+	restored.Restore(old)
+	restored.Start()
+	away.Start()
+	c.Leader(g)
+	restored.Kill() // so that no term of the one history is one of the other
+	restored.Start()
+	c.Settle(g)
+	other := sha1.File(50, 100, at)
+	mustPush(t, c, client, client.Sign(1, other.Pack(sha1), nil, nodetest.Move(main, at, other.OID)))
+	kept.Start()
+	c.Eventually(func() string {
+		if kept.View(g).GetProblem() == "" {
+			return "no problem is reported"
+		}
+		return ""
+	})
+	if now, err := kept.ListRefs(g); err != nil || now != want {
+		t.Errorf("the replica that had lost nothing now has\n%s, and had\n%s (%v)", now, want, err)
+	}
+}

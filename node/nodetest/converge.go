@@ -46,7 +46,7 @@ func (c *Cluster) differ(g *replica.Genesis, members []*Member) string {
 		if a, b := listTable(table), listTable(first); a != b {
 			c.t.Fatalf("two tables at index %d:\n%s\n%s", table.Index(), a, b)
 		}
-		listed, err := m.listRefs(g)
+		listed, err := m.ListRefs(g)
 		if err != nil {
 			return err.Error()
 		}
@@ -63,7 +63,7 @@ func (m *Member) Table(g *replica.Genesis) (*replica.Table, error) {
 		replica.Rules{CheckRefName: git.CheckRefName})
 }
 
-// listTable spells a table's refs and HEAD as listRefs does.
+// listTable spells a table's refs and HEAD as ListRefs does.
 func listTable(t *replica.Table) string {
 	lines := make([]string, 0, len(t.Refs()))
 	for _, r := range t.Refs() {
@@ -77,8 +77,8 @@ func spellRefs(lines []string, head string) string {
 	return strings.Join(lines, "\n") + "\nHEAD " + head
 }
 
-// listRefs reads the refs and HEAD of the repository on disk, with git.
-func (m *Member) listRefs(g *replica.Genesis) (string, error) {
+// ListRefs reads the refs and HEAD of the repository on disk, with git.
+func (m *Member) ListRefs(g *replica.Genesis) (string, error) {
 	repo, err := git.Open(m.RepoDir(g))
 	if err != nil {
 		return "", err

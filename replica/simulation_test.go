@@ -71,7 +71,7 @@ func TestSimulation(t *testing.T) {
 
 // TestSimulationReplays runs seeds twice: a seed that failed once must fail again.
 func TestSimulationReplays(t *testing.T) {
-	for n := *seed; n < *seed+10; n++ {
+	for n := *seed; n < *seed+5; n++ {
 		var lines, hash [2]uint64
 		for i := range lines {
 			t.Run(fmt.Sprintf("%d/%d", n, i), func(t *testing.T) {

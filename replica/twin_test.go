@@ -132,7 +132,7 @@ func (r *rig) step() error {
 // TestTwin holds the table against its twin over random histories.
 func TestTwin(t *testing.T) {
 	total := map[wire.Code]int{}
-	for n := *seed; n < *seed+24; n++ {
+	for n := *seed; n < *seed+12; n++ {
 		r := newRig(t, n, []string{replica.SHA1, replica.SHA256}[n%2])
 		for range 120 {
 			if err := r.step(); err != nil {
@@ -156,7 +156,7 @@ func TestTwin(t *testing.T) {
 // apply says of the same transaction as the next entry.
 func TestCourtesy(t *testing.T) {
 	refused := 0
-	for n := *seed; n < *seed+20; n++ {
+	for n := *seed; n < *seed+10; n++ {
 		r := newRig(t, n, replica.SHA1)
 		for range 100 {
 			by, tx := r.transaction()

@@ -36,7 +36,7 @@ func DrawFaults(seed uint64) Faults {
 	pick := func(of ...float64) float64 { return of[rng.IntN(len(of))] }
 	f := Faults{
 		Members: 3, Clients: 3 + rng.IntN(2),
-		Storm: time.Duration(5+rng.IntN(6)) * time.Second,
+		Storm: time.Duration(5+rng.IntN(8)) * time.Second,
 		Drop:  pick(0, 0, 0.02, 0.1), Duplicate: pick(0, 0, 0.05, 0.2), Late: pick(0, 0.02, 0.1),
 		CrashBefore: pick(0, 0.002, 0.01), CrashAfter: pick(0, 0.002, 0.01),
 		SlowDisk: pick(0, 0, 0.05), LostReply: pick(0, 0.05, 0.2),

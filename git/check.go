@@ -70,7 +70,7 @@ const revListDead = 128
 func (r *Repo) connectivityError(ctx context.Context, err error) error {
 	var exit *ExitError
 	if context.Cause(ctx) != nil || !errors.As(err, &exit) || exit.Code != revListDead ||
-		ourFault(exit.Stderr) || strings.Contains(exit.Stderr, "Out of memory") { // index-pack had as much for the same objects
+		ourFault(exit.Stderr) != 0 || strings.Contains(exit.Stderr, "Out of memory") { // index-pack had as much for the same objects
 		return fmt.Errorf("repository %s: %w", r.dir, err)
 	}
 	return &MissingError{Detail: clip(exit.Stderr, badPackDetailBytesMax)}

@@ -153,7 +153,10 @@ func (q *Quarantine) packError(ctx context.Context, err error, o IngestOptions) 
 		}
 		return fmt.Errorf("repository %s: %w", q.repo.dir, err)
 	}
-	if exit.Code < 0 || ourFault(exit.Stderr) {
+	if fault := ourFault(exit.Stderr); fault != 0 {
+		return fmt.Errorf("repository %s: %w: %w", q.repo.dir, fault, err)
+	}
+	if exit.Code < 0 {
 		return fmt.Errorf("repository %s: %w", q.repo.dir, err)
 	}
 	if serr := q.repo.checkShallow(ctx, o.Shallow); serr != nil {
@@ -165,15 +168,18 @@ func (q *Quarantine) packError(ctx context.Context, err error, o IngestOptions) 
 const badPackDetailBytesMax = 1 << 10
 
 // ourFault recognises failures of the machine, for which git has the same exit
-// code as for a bad pack. The child's locale is C, so the texts are fixed.
-func ourFault(stderr string) bool {
-	for _, text := range []string{"No space left on device", "Disk quota exceeded", "Input/output error",
-		"Permission denied", "Read-only file system", "Too many open files"} {
+// code as for a bad pack; 0: none. The child's locale is C, so the texts are fixed.
+func ourFault(stderr string) syscall.Errno {
+	for text, fault := range map[string]syscall.Errno{
+		"No space left on device": syscall.ENOSPC, "Disk quota exceeded": syscall.EDQUOT,
+		"Input/output error": syscall.EIO, "Permission denied": syscall.EACCES,
+		"Read-only file system": syscall.EROFS, "Too many open files": syscall.EMFILE,
+	} {
 		if strings.Contains(stderr, text) {
-			return true
+			return fault
 		}
 	}
-	return false
+	return 0
 }
 
 // feeder copies a pack into index-pack, counting.

@@ -59,6 +59,22 @@ func (h *history) write(commits int) error {
 	return h.w.Flush()
 }
 
+// packBlobBytes is the size of each of the blobs of writeBlobs.
+const packBlobBytes = 2 << 20
+
+// writeBlobs writes one commit with blobs that can't be compressed: packs of it
+// are as large as they.
+func (h *history) writeBlobs(blobs int) error {
+	h.printf("feature done\n")
+	h.commit("refs/heads/main", 0, 0, func() {
+		for i := range blobs {
+			h.file("100644", fmt.Sprintf("%d.bin", i), randomBytes(uint64(1000+i), packBlobBytes))
+		}
+	})
+	h.printf("done\n")
+	return h.w.Flush()
+}
+
 func (h *history) printf(format string, args ...any) { fmt.Fprintf(h.w, format, args...) }
 
 func (h *history) data(data []byte) {

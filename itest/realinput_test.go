@@ -82,8 +82,7 @@ func (p *person) fastImport(t *testing.T, dir string, write func(io.Writer) erro
 }
 
 const (
-	packBlobs     = 150
-	packBlobBytes = 2 << 20
+	packBlobs = 150
 	// Generous, and below what one would need that holds the pack.
 	anonMiBMax = 256
 )
@@ -97,17 +96,7 @@ func testLargePack(t *testing.T, c *cluster) {
 	}
 	ann := c.at(0)
 	ann.git("", "init", "-q", "--bare", "large.git")
-	ann.fastImport(t, "large.git", func(w io.Writer) error {
-		h := newHistory(w)
-		h.printf("feature done\n")
-		h.commit("refs/heads/main", 0, 0, func() {
-			for i := range blobs {
-				h.file("100644", fmt.Sprintf("%d.bin", i), randomBytes(uint64(1000+i), packBlobBytes))
-			}
-		})
-		h.printf("done\n")
-		return h.w.Flush()
-	})
+	ann.fastImport(t, "large.git", func(w io.Writer) error { return newHistory(w).writeBlobs(blobs) })
 	r := c.create("large")
 	roots := map[int]string{os.Getpid(): "pusher"}
 	for _, n := range c.nodes {

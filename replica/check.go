@@ -31,16 +31,23 @@ func checkMessage(m *pb.Message) error {
 	return nil
 }
 
-// errDiverged says that a leader contradicts what was committed here before.
-var errDiverged = errors.New("it contradicts an entry that is applied here")
+// ErrDiverged says that a leader contradicts what is applied here: one of the two
+// lost data that its disk had acknowledged. This member must not go on: raft would
+// count it as holding the leader's entries up to its own commit index.
+var ErrDiverged = errors.New("the leader's log contradicts an entry that is applied here: one of the two disks was restored from a backup, or lost data")
 
 // trim takes off the entries that this member has already, as if the leader had
 // begun after them: raft ignores a message that begins before what is committed,
 // so the rest of one that was held back would be sent again for nothing. An
 // entry that is not what follows the one before it is refused.
 func (g *Group) trim(m *pb.Message) error {
+	// NB: applied, and not raft's commit index, which is ahead of the durable log
+	// until the turn is saved.
 	last, applied := g.lastIndex(), g.table.Index()
 	index, term, have := m.GetIndex(), m.GetLogTerm(), 0
+	if ours := g.termOf(index); index <= applied && ours != 0 && ours != term {
+		return diverged(index, term, ours)
+	}
 	for i, e := range m.GetEntries() {
 		if e.GetIndex() != index+1 || e.GetTerm() < term || e.GetTerm() > m.GetTerm() {
 			return fmt.Errorf("entry %d of term %d after entry %d of term %d", e.GetIndex(), e.GetTerm(), index, term)
@@ -51,7 +58,7 @@ func (g *Group) trim(m *pb.Message) error {
 		case index <= last && ours == term, index <= applied && ours == 0:
 			have = i + 1
 		case index <= applied:
-			return fmt.Errorf("entry %d of term %d: %w in term %d", index, term, errDiverged, ours)
+			return diverged(index, term, ours)
 		}
 	}
 	if have > 0 {
@@ -59,6 +66,10 @@ func (g *Group) trim(m *pb.Message) error {
 		m.Index, m.LogTerm, m.Entries = new(before.GetIndex()), new(before.GetTerm()), m.GetEntries()[have:]
 	}
 	return nil
+}
+
+func diverged(index, term, ours uint64) error {
+	return fmt.Errorf("entry %d of term %d, here of term %d: %w", index, term, ours, ErrDiverged)
 }
 
 // checkPosition compares where a snapshot claims to be with what is in it.

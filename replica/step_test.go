@@ -201,8 +201,13 @@ func TestDivergence(t *testing.T) {
 		e.Term = new(uint64(3))
 	}
 	other.Term = new(uint64(3))
-	if _, err := f.Step(f.leader(), other); !errors.Is(err, errDiverged) {
-		t.Errorf("another history: %v, want %v", err, errDiverged)
+	if _, err := f.Step(f.leader(), other); !errors.Is(err, ErrDiverged) {
+		t.Errorf("another history: %v, want %v", err, ErrDiverged)
+	}
+	other.Entries = other.Entries[1:]
+	other.Index, other.LogTerm = new(uint64(2)), new(uint64(3))
+	if _, err := f.Step(f.leader(), other); !errors.Is(err, ErrDiverged) {
+		t.Errorf("another history before: %v, want %v", err, ErrDiverged)
 	}
 	// From a leader of before, it is only late.
 	f.turns()
@@ -213,6 +218,22 @@ func TestDivergence(t *testing.T) {
 	if need := f.mustStep(other); need != nil {
 		t.Errorf("need %+v", need)
 	}
+	f.wantLog(3, 3)
+}
+
+// TestNoDivergenceBeforeSave replaces an entry that was never committed, and
+// goes on, before any of it is saved.
+func TestNoDivergenceBeforeSave(t *testing.T) {
+	f := newFollower(t)
+	f.mustStep(f.append(1, f.entry(0, "")))
+	f.wantLog(2, 1)
+	next := f.append(2, f.entry(1, ""))
+	next.Term, next.Entries[0].Term = new(uint64(3)), new(uint64(3))
+	f.mustStep(next)
+	more := f.append(3, nil)
+	more.Term, more.Index, more.LogTerm = new(uint64(3)), new(uint64(2)), new(uint64(3))
+	more.Entries[0].Index, more.Entries[0].Term = new(uint64(3)), new(uint64(3))
+	f.mustStep(more)
 	f.wantLog(3, 3)
 }
 

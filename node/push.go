@@ -99,6 +99,9 @@ func (s *session) newPush(req *wire.PushRequest) (*push, error) {
 			if err != nil || len(update.GetNew()) != s.g.genesis.OIDBytes() {
 				return nil, errBadRequest("object ID of %d bytes in a %s repository", len(update.GetNew()), s.g.genesis.ObjectFormat)
 			}
+			if oid.IsZero() { // git's word for none, which is no bytes here: the table would keep a ref to nothing
+				return nil, errBadRequest("%.100q would point at the null object; to delete a ref leave its new object ID empty", update.GetName())
+			}
 			u.news = append(u.news, oid)
 		}
 	}

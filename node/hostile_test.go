@@ -46,6 +46,11 @@ func newTarget(t *testing.T, configure func(*node.Config)) *target {
 	host := c.Net.Host(evil.ID)
 	t.Cleanup(host.Close)
 	x.member = &nodetest.Client{Key: evil.Key, Genesis: g, Net: host}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			x.Converge(g, c.Members[1:]...)
+		}
+	})
 	return x
 }
 
@@ -84,7 +89,7 @@ func (x *target) unharmed(t *testing.T, before string) {
 	next := sha1.File(1000+x.pushes, 100, x.main)
 	mustPush(t, x.Cluster, x.owner, x.owner.Sign(1, next.Pack(sha1), nil, nodetest.Move(main, x.main, next.OID)))
 	x.main = next.OID
-	x.Converge(x.g, x.Members[1:]...)
+	x.Agree(x.g, x.Members[1:]...)
 	for _, m := range x.Members[1:] {
 		if problem := m.View(x.g).GetProblem(); problem != "" {
 			t.Errorf("a replica left its group: %s", problem)

@@ -110,8 +110,11 @@ func (c *Client) Sign(base uint64, pack []byte, edit func(*wire.Transaction), op
 }
 
 // Move is the operation that moves a ref; zero IDs create and delete.
-func Move(name string, from, to git.OID) *wire.Operation {
-	return &wire.Operation{Kind: &wire.Operation_RefUpdate{RefUpdate: &wire.RefUpdate{Name: name, Old: from.Bytes(), New: to.Bytes()}}}
+func Move(name string, from, to git.OID) *wire.Operation { return Raw(name, from.Bytes(), to.Bytes()) }
+
+// Raw is Move with IDs that may be none.
+func Raw(name string, from, to []byte) *wire.Operation {
+	return &wire.Operation{Kind: &wire.Operation_RefUpdate{RefUpdate: &wire.RefUpdate{Name: name, Old: from, New: to}}}
 }
 
 // Head is the operation that moves HEAD.

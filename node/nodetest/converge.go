@@ -14,19 +14,26 @@ import (
 	"peer/wire"
 )
 
-// Converge waits until these members, or all that run, have applied and
-// published the same, then compares their tables and refs and has git check them.
+// Converge waits until these members, or all that run, agree, and has git check
+// their repositories.
 func (c *Cluster) Converge(g *replica.Genesis, members ...*Member) {
+	c.t.Helper()
+	for _, m := range c.Agree(g, members...) {
+		if err := m.Fsck(g); err != nil {
+			c.t.Errorf("node %d: %v", slices.Index(c.Members, m), err)
+		}
+	}
+}
+
+// Agree waits until these members, or all that run, have applied and published
+// the same. Two tables at one index fail the test at once.
+func (c *Cluster) Agree(g *replica.Genesis, members ...*Member) []*Member {
 	c.t.Helper()
 	if len(members) == 0 {
 		members = slices.DeleteFunc(slices.Clone(c.Members), func(m *Member) bool { return !m.Running() })
 	}
 	c.Eventually(func() string { return c.differ(g, members) })
-	for _, m := range members {
-		if err := m.Fsck(g); err != nil {
-			c.t.Errorf("node %d: %v", slices.Index(c.Members, m), err)
-		}
-	}
+	return members
 }
 
 // differ says in what the members differ, from each other or in themselves.

@@ -21,6 +21,7 @@ const (
 	hintAge       = 48 * time.Hour
 	gossipTimeout = 5 * time.Second
 	recordTimeout = 20 * time.Second
+	freshQueued   = 256
 )
 
 func topicOf(repo identity.RepoID) string { return "repo/1/" + repo.String() }
@@ -79,13 +80,26 @@ func (n *Node) announceLoop() {
 			n.joinTopic(g, joined)
 			n.announceIdle(g, round%republishEach == 0)
 		}
-		select {
-		case <-ticker.C:
-		case <-n.founded:
-			round = -1 // a new repository is published at once
-		case <-n.ctx.Done():
-			return
+		for waiting := true; waiting; {
+			select {
+			case <-ticker.C:
+				waiting = false
+			case g := <-n.fresh:
+				n.joinTopic(g, joined)
+				n.announceIdle(g, true)
+			case <-n.ctx.Done():
+				return
+			}
 		}
+	}
+}
+
+// freshen has the announcer see to a group soon: one that is new here, and one
+// that this node leads for the first time, since only a leader publishes.
+func (n *Node) freshen(g *group) {
+	select {
+	case n.fresh <- g:
+	default:
 	}
 }
 

@@ -234,10 +234,7 @@ func (n *Node) takePart(ctx context.Context, g *replica.Genesis) error {
 	n.log.Info("repository founded", "repo", g.Name, "id", g.Repo.Short())
 	group.protectMembers()
 	n.post(func() { group.campaignSoon(foundingGrace) })
-	select {
-	case n.founded <- struct{}{}:
-	default: // it is awake
-	}
+	n.freshen(group)
 	return nil
 }
 

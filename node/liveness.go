@@ -34,6 +34,8 @@ type leadership struct {
 	changed chan struct{}
 	// pushes in flight here; a leader does not hand over while there are any.
 	pushes int
+	// published: the announcer was told when this node led for the first time.
+	published bool
 }
 
 // peerChanged is called by the transport. A dropped connection alone proves
@@ -174,8 +176,13 @@ func (g *group) leaderChanged(to identity.PeerID) {
 	g.leader.changed = make(chan struct{})
 	term, _ := g.core.Leading()
 	g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventLeader, Leader: to, Term: term, Index: g.core.Table().Index()})
-	if to == g.n.self {
-		g.n.announce(g)
+	if to != g.n.self {
+		return
+	}
+	g.n.announce(g)
+	if !g.leader.published {
+		g.leader.published = true
+		g.n.freshen(g)
 	}
 }
 

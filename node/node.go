@@ -38,8 +38,9 @@ type Node struct {
 	// admitted bounds what strangers can keep busy.
 	sessions, smallPushes, largePushes chan struct{}
 
-	// founded wakes the announcer.
-	founded chan struct{}
+	// fresh tells the announcer of groups that others should hear of soon. When
+	// it is full they wait for their turn.
+	fresh chan *group
 	// founding keeps two requests from founding the same group at once.
 	founding sync.Mutex
 
@@ -60,7 +61,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		sessions:    make(chan struct{}, sessionsMax),
 		smallPushes: make(chan struct{}, smallPushesMax),
 		largePushes: make(chan struct{}, largePushesMax),
-		founded:     make(chan struct{}, 1),
+		fresh:       make(chan *group, freshQueued),
 		groups:      map[identity.RepoID]*group{},
 	}
 	if err := os.MkdirAll(cfg.ReposDir, 0o700); err != nil {

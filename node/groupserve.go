@@ -53,14 +53,16 @@ func (a *answering) Write(p []byte) (int, error) {
 // reset, which says that it is not whole. A refusal is not, or the reset would
 // overtake it; what the other side still sends is read and dropped for a while.
 func (a *answering) refuse(err error) {
-	defer func() { _ = a.Reset() }() // what remains of it
 	if a.begun || a.SetDeadline(time.Now().Add(helloTimeout)) != nil {
+		_ = a.Reset()
 		return
 	}
 	failed := &wire.GroupReply{Kind: &wire.GroupReply_Failure{Failure: failureOf(err)}}
-	if reply(a, failed) == nil && a.CloseWrite() == nil {
-		drainStream(a)
+	if reply(a, failed) != nil {
+		_ = a.Reset()
+		return
 	}
+	endRefused(a)
 }
 
 // answerGroup writes the reply itself; an error means that none was written, or

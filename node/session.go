@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"peer/identity"
@@ -37,8 +38,9 @@ func (n *Node) serveSession(from identity.PeerID, stream wire.Stream) {
 	}
 	n.log.Debug("session failed", "from", from, "error", err)
 	_ = stream.SetDeadline(time.Now().Add(helloTimeout))
-	if sendFailure(stream, failureOf(err)) == nil && stream.CloseWrite() == nil {
-		drainStream(stream) // so that the refusal is not lost to a reset
+	if sendFailure(stream, failureOf(err)) == nil {
+		endRefused(stream)
+		return
 	}
 	_ = stream.Reset()
 }
@@ -52,14 +54,23 @@ func (n *Node) admitSession() (func(), error) {
 	}
 }
 
-// drainStream reads what is left of a stream, within its deadline and a limit.
-func drainStream(s wire.Stream) {
+// endRefused ends a stream on which a refusal was sent. A reset would overtake
+// it, so what the other side still says is read and dropped first, within the
+// stream's deadline and a limit.
+func endRefused(s wire.Stream) {
+	err := s.CloseWrite()
 	buf := make([]byte, wire.ChunkBytes)
 	for range 1024 {
-		if _, err := s.Read(buf); err != nil {
-			return
+		if err != nil {
+			break
 		}
+		_, err = s.Read(buf)
 	}
+	if errors.Is(err, io.EOF) {
+		_ = s.Close()
+		return
+	}
+	_ = s.Reset()
 }
 
 func sendFailure(stream wire.Stream, f *wire.Failure) error {

@@ -19,14 +19,14 @@ const (
 var sha1 nodetest.Maker
 
 // deadline bounds a whole step of a test.
-func deadline(t *testing.T) context.Context {
+func deadline(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), nodetest.Patience)
 	t.Cleanup(cancel)
 	return ctx
 }
 
 // mustPush pushes until the outcome is known and expects all to have gone well.
-func mustPush(t *testing.T, c *nodetest.Cluster, client *nodetest.Client, p nodetest.Push) *wire.Outcome {
+func mustPush(t testing.TB, c *nodetest.Cluster, client *nodetest.Client, p nodetest.Push) *wire.Outcome {
 	t.Helper()
 	done, err := client.Send(deadline(t), p, c.IDs()...)
 	if err != nil {

@@ -24,7 +24,7 @@ const Patience = 40 * time.Second
 
 // Cluster is a number of machines in one network.
 type Cluster struct {
-	t       *testing.T
+	t       testing.TB
 	Net     *Network
 	Members []*Member // in the order of their peer IDs: the last one should lead
 	clients int
@@ -32,7 +32,7 @@ type Cluster struct {
 }
 
 // New makes machines, of which none runs yet.
-func New(t *testing.T, members int, configure func(*node.Config)) *Cluster {
+func New(t testing.TB, members int, configure func(*node.Config)) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, Net: NewNetwork(), logs: &logBuffer{}}
 	dir := t.TempDir()
@@ -53,7 +53,7 @@ func New(t *testing.T, members int, configure func(*node.Config)) *Cluster {
 }
 
 // Start makes machines and starts them all.
-func Start(t *testing.T, members int, configure func(*node.Config)) *Cluster {
+func Start(t testing.TB, members int, configure func(*node.Config)) *Cluster {
 	t.Helper()
 	c := New(t, members, configure)
 	for _, m := range c.Members {
@@ -125,7 +125,7 @@ func (c *Cluster) Eventually(ok func() string) {
 }
 
 // Eventually polls until ok says nothing; what it says last is what failed.
-func Eventually(t *testing.T, ok func() string) {
+func Eventually(t testing.TB, ok func() string) {
 	t.Helper()
 	var last string
 	for deadline := time.Now().Add(Patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {

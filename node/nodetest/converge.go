@@ -130,7 +130,7 @@ func (m *Member) View(g *replica.Genesis) *wire.RepoState {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		m.Host.handler("session/1")(m.ID, theirs)
+		m.Host.Serve("session/1", m.ID, theirs)
 	}()
 	c := &Client{Key: m.Key, Genesis: g}
 	s := c.session(ctx, ours)

@@ -118,7 +118,7 @@ func copyFile(to, from string) error {
 }
 
 // cloneStore copies a store through its own methods.
-func cloneStore(t *testing.T, from *storetest.Store) *storetest.Store {
+func cloneStore(t testing.TB, from *storetest.Store) *storetest.Store {
 	t.Helper()
 	to := storetest.New()
 	must := func(err error) {

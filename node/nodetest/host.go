@@ -165,10 +165,15 @@ func (h *Host) Handle(protocol string, f func(identity.PeerID, wire.Stream)) {
 	h.handlers[protocol] = f
 }
 
-func (h *Host) handler(protocol string) func(identity.PeerID, wire.Stream) {
+// Serve has the handler of a protocol serve a stream that belongs to no network.
+func (h *Host) Serve(protocol string, from identity.PeerID, s wire.Stream) {
 	h.net.mu.Lock()
-	defer h.net.mu.Unlock()
-	return h.handlers[protocol]
+	f := h.handlers[protocol]
+	h.net.mu.Unlock()
+	f(from, s)
+	if e, ours := s.(*end); ours {
+		e.finish()
+	}
 }
 
 // Redial implements [node.Network].

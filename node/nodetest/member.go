@@ -21,7 +21,7 @@ type Member struct {
 	// Configure has the last word on the node's configuration at each start.
 	Configure func(*node.Config)
 
-	t    *testing.T
+	t    testing.TB
 	net  *Network
 	log  *slog.Logger
 	tick time.Duration

@@ -7,7 +7,7 @@ import (
 	"hash"
 	"io"
 	"os"
-	"path/filepath"
+	"regexp"
 
 	"google.golang.org/protobuf/proto"
 
@@ -16,8 +16,10 @@ import (
 
 // arrival is a payload being written. One goroutine writes it.
 type arrival struct {
-	s    *staging
-	name string
+	s   *staging
+	key string
+	// tx is the hash of the signed bytes, where a leader brings what it checked for them.
+	tx   []byte
 	pack *os.File
 	idx  *os.File
 	// sum is the running hash of the pack until a cut makes it worthless.
@@ -28,18 +30,22 @@ type arrival struct {
 	done               chan struct{} // closed when the arrival ended, either way
 }
 
+// payloadName is a pack's checksum, as it becomes a file's name.
+var payloadName = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+
 // errArriving says that somebody else is writing the same payload.
 var errArriving = errors.New("this payload is already arriving")
 
-func (s *staging) begin(signer, id []byte, maxBytes int64) (*arrival, error) {
-	a := &arrival{s: s, name: stageName(signer, id), sum: sha256.New(), max: maxBytes, done: make(chan struct{})}
+// begin makes room for a payload beside those that are whole already: an entry
+// may name one of them.
+func (s *staging) begin(signer, id, txSum []byte, maxBytes int64) (*arrival, error) {
+	a := &arrival{s: s, key: stageKey(signer, id), tx: txSum, sum: sha256.New(), max: maxBytes, done: make(chan struct{})}
 	s.mu.Lock()
-	if s.arriving[a.name] != nil {
+	if s.arriving[a.key] != nil {
 		s.mu.Unlock()
 		return nil, errArriving
 	}
-	s.arriving[a.name] = a
-	delete(s.complete, a.name)
+	s.arriving[a.key] = a
 	s.mu.Unlock()
 	if err := a.open(); err != nil {
 		a.abort()
@@ -49,26 +55,27 @@ func (s *staging) begin(signer, id []byte, maxBytes int64) (*arrival, error) {
 }
 
 func (a *arrival) open() (err error) {
-	dir := filepath.Join(a.s.dir, a.name)
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.RemoveAll(a.part("")); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
+	if err := os.Mkdir(a.part(""), 0o700); err != nil {
 		return err
 	}
 	flags := os.O_RDWR | os.O_CREATE | os.O_EXCL
-	if a.pack, err = os.OpenFile(a.s.path(a.name, stagePack), flags, 0o400); err != nil {
+	if a.pack, err = os.OpenFile(a.part(stagePack), flags, 0o400); err != nil {
 		return err
 	}
-	a.idx, err = os.OpenFile(a.s.path(a.name, stageIdx), flags, 0o400)
+	a.idx, err = os.OpenFile(a.part(stageIdx), flags, 0o400)
 	return err
 }
+
+func (a *arrival) part(file string) string { return a.s.path(a.key+partSuffix, file) }
 
 // wait gives the channel that is closed when a running arrival ends; nil if none runs.
 func (s *staging) wait(signer, id []byte) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a := s.arriving[stageName(signer, id)]; a != nil {
+	if a := s.arriving[stageKey(signer, id)]; a != nil {
 		return a.done
 	}
 	return nil
@@ -115,14 +122,14 @@ func (a *arrival) apply(c *wire.StageCut) error {
 
 // adopt takes files that are whole, hashed and durable already, as the leader's
 // own quarantine is.
-func (s *staging) adopt(signer, id []byte, p *wire.Payload, packPath, idxPath string) error {
-	a, err := s.begin(signer, id, 0)
+func (s *staging) adopt(signer, id, txSum []byte, p *wire.Payload, packPath, idxPath string) error {
+	a, err := s.begin(signer, id, txSum, 0)
 	if err != nil {
 		return err
 	}
 	defer a.abort()
 	for from, to := range map[string]string{packPath: stagePack, idxPath: stageIdx} {
-		target := s.path(a.name, to)
+		target := a.part(to)
 		if err := os.Remove(target); err != nil {
 			return err
 		}
@@ -145,10 +152,9 @@ func (a *arrival) finish(p *wire.Payload) error {
 	return a.record(p)
 }
 
-// record makes the directory durable, and says what is in it.
+// record makes the directory durable, says what is in it, and gives it its name.
 func (a *arrival) record(p *wire.Payload) error {
-	dir := filepath.Join(a.s.dir, a.name)
-	if err := syncDir(dir); err != nil {
+	if err := syncDir(a.part("")); err != nil {
 		return err
 	}
 	a.s.fail(failStaged)
@@ -160,18 +166,37 @@ func (a *arrival) record(p *wire.Payload) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFileSync(filepath.Join(dir, stagePayload), raw); err != nil {
+	if err := writeFileSync(a.part(stagePayload), raw); err != nil {
 		return err
 	}
-	if err := errors.Join(syncDir(dir), syncDir(a.s.dir)); err != nil {
+	if err := syncDir(a.part("")); err != nil {
 		return err
+	}
+	dir := stageDir(a.key, record)
+	if !a.s.whole(dir, record) {
+		// What lies there is torn, or has the pack's name and other bytes.
+		err := errors.Join(os.RemoveAll(a.s.path(dir, "")), os.Rename(a.part(""), a.s.path(dir, "")), syncDir(a.s.dir))
+		if err != nil {
+			return err
+		}
 	}
 	a.s.fail(failStageRecorded)
 	a.end(record)
 	return nil
 }
 
+// whole says that the same payload is here already.
+func (s *staging) whole(dir string, p *wire.Payload) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	have := s.complete[dir]
+	return have != nil && samePayload(have, p)
+}
+
 func (a *arrival) check(p *wire.Payload) error {
+	if !payloadName.MatchString(p.GetName()) {
+		return fmt.Errorf("payload has no pack's name: %.80q", p.GetName())
+	}
 	packSum := a.sum.Sum(nil)
 	if a.cut {
 		var err error
@@ -196,7 +221,6 @@ func (a *arrival) abort() {
 		return
 	default:
 	}
-	_ = os.RemoveAll(filepath.Join(a.s.dir, a.name)) // a later sweep takes what stays
 	a.end(nil)
 }
 
@@ -207,10 +231,16 @@ func (a *arrival) end(record *wire.Payload) {
 		}
 	}
 	a.s.mu.Lock()
-	delete(a.s.arriving, a.name)
+	gone := a.s.takeAway(a.key + partSuffix) // nothing, if it was renamed
+	delete(a.s.arriving, a.key)
 	if record != nil {
-		a.s.complete[a.name] = record
+		dir := stageDir(a.key, record)
+		a.s.complete[dir] = record
+		if a.tx != nil {
+			a.s.checked[dir] = a.tx
+		}
 	}
 	a.s.mu.Unlock()
+	_ = os.RemoveAll(a.s.path(gone, "")) // a later sweep takes what stays
 	close(a.done)
 }

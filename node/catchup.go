@@ -14,7 +14,7 @@ import (
 )
 
 func (g *group) stepped(need *replica.Need, err error) {
-	if lost := new(replica.LostLogError); errors.As(err, &lost) {
+	if lost := new(replica.LostLogError); errors.As(err, &lost) || errors.Is(err, replica.ErrDiverged) {
 		g.leave(err)
 		return
 	}
@@ -176,7 +176,7 @@ func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *rep
 	if reply.GetPayload().GetPackBytes() != p.GetPackSize() || reply.GetPayload().GetIdxBytes() != p.GetIdxSize() {
 		return errors.New("the sizes differ from the entry's")
 	}
-	a, err := g.staging.begin(need.Signer, need.TransactionID, g.n.cfg.PackBytesMax)
+	a, err := g.staging.begin(need.Signer, need.TransactionID, nil, g.n.cfg.PackBytesMax)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ const (
 	failIndexed          = "indexed"           // the leader has indexed a pack into quarantine
 	failStaged           = "staged"            // a payload's files are on disk, their record is not
 	failStageRecorded    = "stage-recorded"    // its record is
+	failReplicated       = "replicated"        // a majority holds the payload, nothing was proposed
 	failProposed         = "proposed"          // an entry was proposed
 	failPublishBefore    = "publish-before"    // applied, objects still outside the store
 	failPublishInstalled = "publish-installed" // objects in the store, refs not yet moved
@@ -20,7 +21,7 @@ const (
 // FailPoints lists the persist points.
 func FailPoints() []string {
 	return []string{
-		failSaveBefore, failSaveAfter, failIndexed, failStaged, failStageRecorded, failProposed,
+		failSaveBefore, failSaveAfter, failIndexed, failStaged, failStageRecorded, failReplicated, failProposed,
 		failPublishBefore, failPublishInstalled, failPublishRefs, failSeat, failFounded, failSnapshotObjects,
 	}
 }

@@ -84,7 +84,7 @@ func (f *fanout) stream(ctx context.Context, to *follower) error {
 	defer s.Close()
 	body := moving{Stream: s}
 	err = wire.WriteFrame(body, &wire.GroupRequest{Kind: &wire.GroupRequest_StagePayload{StagePayload: &wire.StagePayload{
-		Repo: f.u.g.genesis.Repo[:], Genesis: f.u.g.genesis.Hash[:], Signer: f.u.signer[:], Id: f.u.tx.GetId(),
+		Repo: f.u.g.genesis.Repo[:], Genesis: f.u.g.genesis.Hash[:], Signer: f.u.signer[:], Id: f.u.tx.GetId(), TxSha256: f.u.key.sum[:],
 	}}})
 	for err == nil {
 		select {

@@ -171,8 +171,8 @@ func (n *Node) servePayload(from identity.PeerID, s wire.Stream, req *wire.GetPa
 		return err
 	}
 	p := req.GetPayload()
-	packPath, idxPath := g.staging.files(req.GetSigner(), req.GetId())
-	if have := g.staging.find(req.GetSigner(), req.GetId()); have == nil || !samePayload(have, p) {
+	packPath, idxPath, staged := g.staging.files(req.GetSigner(), req.GetId(), p)
+	if !staged {
 		if !g.repo.HasPack(p.GetName()) {
 			return failure(wire.FailureCode_FAILURE_NOT_FOUND, fmt.Sprintf("payload %.64q is not here as files", p.GetName()), "")
 		}
@@ -208,7 +208,7 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 	if err := n.roomFor(g); err != nil {
 		return err
 	}
-	a, err := g.staging.begin(req.GetSigner(), req.GetId(), n.cfg.PackBytesMax)
+	a, err := g.staging.begin(req.GetSigner(), req.GetId(), req.GetTxSha256(), n.cfg.PackBytesMax)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func (g *group) sweepStaging(ctx context.Context) error {
 		err   error
 	}
 	a, err := ask(ctx, g.n, func() answer {
-		named, err := g.unapplied()
+		named, err := g.named()
 		return answer{named, err}
 	})
 	if err = errors.Join(err, a.err); err != nil {
@@ -81,14 +81,19 @@ func (g *group) sweepStaging(ctx context.Context) error {
 	return g.staging.sweep(a.named)
 }
 
-// unapplied names the payloads of entries that are in the log and not applied.
-func (g *group) unapplied() (map[string]bool, error) {
+// named finds the transactions in the log that bring a payload. A member that
+// lags may still ask for it, also where the transaction was refused.
+func (g *group) named() (map[string]bool, error) {
 	named := map[string]bool{}
+	first, err := g.raftLog.FirstIndex()
+	if err != nil {
+		return nil, err
+	}
 	last, err := g.raftLog.LastIndex()
 	if err != nil {
 		return nil, err
 	}
-	for from := g.core.Table().Index() + 1; from <= last; {
+	for from := first; from <= last; {
 		entries, err := g.raftLog.Entries(from, last+1, 8<<20)
 		if err != nil {
 			return nil, err
@@ -99,7 +104,7 @@ func (g *group) unapplied() (map[string]bool, error) {
 				return nil, err
 			}
 			if entry.GetPayload() != nil {
-				named[stageName(tx.GetSigner(), tx.GetId())] = true
+				named[stageKey(tx.GetSigner(), tx.GetId())] = true
 			}
 		}
 		from += uint64(len(entries))

@@ -179,7 +179,7 @@ func (p *publisher) publish(next publication) error {
 	}
 	fail(failPublishRefs)
 	for _, a := range next.applied {
-		if a.Outcome != nil && !a.Repeat {
+		if a.Payload != nil {
 			if err := p.g.staging.drop(a.Signer[:], a.ID); err != nil {
 				p.g.log.Warn("staged payload stays behind", "error", err)
 			}
@@ -209,11 +209,11 @@ func (p *publisher) installApplied(ctx context.Context, a replica.Applied) error
 // or in the store already.
 func (p *publisher) install(ctx context.Context, signer, id []byte, pl *wire.Payload, news []git.OID) error {
 	repo := p.g.repo
+	pack, idx, staged := p.g.staging.files(signer, id, pl)
 	switch {
 	case len(pl.GetInlinePack()) > 0:
 		return repo.InstallPack(pl.GetName(), pl.GetInlinePack(), pl.GetInlineIdx())
-	case p.g.staging.find(signer, id) != nil:
-		pack, idx := p.g.staging.files(signer, id)
+	case staged:
 		return repo.InstallFiles(pl.GetName(), pack, idx)
 	case repo.HasPack(pl.GetName()):
 		return nil

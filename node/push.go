@@ -126,7 +126,7 @@ func (u *push) run(ctx context.Context, hasPack bool) error {
 		return refusal
 	}
 	entry := &wire.Entry{Transaction: u.signed}
-	if staged := u.g.staging.find(u.signer[:], u.tx.GetId()); staged != nil && hasPack {
+	if staged := u.g.staging.find(u.signer[:], u.tx.GetId(), u.key.sum[:]); staged != nil && hasPack {
 		// A change of leader interrupted this push, and its objects are here: the
 		// leader that announced their hash had indexed and checked them.
 		entry.Payload = staged

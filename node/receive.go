@@ -81,7 +81,7 @@ func (u *push) receiveSmall(ctx context.Context, pack []byte) (*wire.Payload, er
 		if err := syncFiles(q.PackPath, q.IdxPath); err != nil {
 			return nil, err
 		}
-		return p, u.g.staging.adopt(u.signer[:], u.tx.GetId(), p, q.PackPath, q.IdxPath)
+		return p, u.g.staging.adopt(u.signer[:], u.tx.GetId(), u.key.sum[:], p, q.PackPath, q.IdxPath)
 	}
 	p.InlinePack, p.InlineIdx = packData, idxData
 	return p, nil
@@ -112,10 +112,14 @@ func (u *push) receiveLarge(ctx context.Context, pack io.Reader) (*wire.Payload,
 	if err := f.finish(q, p); err != nil {
 		return nil, err
 	}
-	if err := u.g.staging.adopt(u.signer[:], u.tx.GetId(), p, q.PackPath, q.IdxPath); err != nil {
+	if err := u.g.staging.adopt(u.signer[:], u.tx.GetId(), u.key.sum[:], p, q.PackPath, q.IdxPath); err != nil {
 		return nil, err
 	}
-	return p, f.awaitQuorum(ctx)
+	if err := f.awaitQuorum(ctx); err != nil {
+		return nil, err
+	}
+	u.n.cfg.Fail(failReplicated)
+	return p, nil
 }
 
 // ingest indexes a pack into quarantine and checks that nothing is missing.

@@ -38,7 +38,6 @@ func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Tabl
 	if err != nil {
 		return err
 	}
-	named := map[string]bool{}
 	from := max(first, g.publishedSaved+1)
 	for from <= last {
 		entries, err := log.Entries(from, last+1, 8<<20)
@@ -46,13 +45,17 @@ func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Tabl
 			return fmt.Errorf("replay from entry %d: %w", from, err)
 		}
 		for _, e := range entries {
-			if err := g.replayEntry(ctx, e, table, named); err != nil {
+			if err := g.replayEntry(ctx, e, table); err != nil {
 				return fmt.Errorf("replay entry %d: %w", e.GetIndex(), err)
 			}
 		}
 		from += uint64(len(entries))
 	}
 	if err := g.pub.force(table.Index()); err != nil {
+		return err
+	}
+	named, err := g.named()
+	if err != nil {
 		return err
 	}
 	return g.staging.sweep(named)
@@ -70,16 +73,11 @@ func decode(e *pb.Entry) (*wire.Entry, *wire.Transaction, error) {
 	return entry, tx, nil
 }
 
-// replayEntry installs an applied entry's payload again, or notes that a later
-// entry still names it.
-func (g *group) replayEntry(ctx context.Context, e *pb.Entry, table *replica.Table, named map[string]bool) error {
+// replayEntry installs an applied entry's payload again.
+func (g *group) replayEntry(ctx context.Context, e *pb.Entry, table *replica.Table) error {
 	entry, tx, err := decode(e)
-	if err != nil || entry.GetPayload() == nil {
+	if err != nil || entry.GetPayload() == nil || e.GetIndex() > table.Index() {
 		return err
-	}
-	if e.GetIndex() > table.Index() {
-		named[stageName(tx.GetSigner(), tx.GetId())] = true
-		return nil
 	}
 	signer, err := identity.ParsePublicKey(tx.GetSigner())
 	if err != nil {

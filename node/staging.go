@@ -3,8 +3,11 @@ package node
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,21 +18,27 @@ import (
 
 // staging holds payloads that an entry names, or soon will, and that are not yet
 // published. It belongs to (repository, signer, transaction ID), not to a
-// leader, so whoever leads next finds them.
+// leader, so whoever leads next finds them. A transaction that is sent again may
+// come in another pack: each has a directory of its own, and none replaces another.
 //
-//	REPO/peer/staging/NAME/pack
-//	REPO/peer/staging/NAME/idx
-//	REPO/peer/staging/NAME/payload    wire.Payload; written last, so its being there means all is durable
+//	REPO/peer/staging/KEY.part             what is arriving
+//	REPO/peer/staging/KEY-NAME/pack
+//	REPO/peer/staging/KEY-NAME/idx
+//	REPO/peer/staging/KEY-NAME/payload     wire.Payload; written last, so its being there means all is durable
 type staging struct {
 	dir  string
 	fail func(string)
 
 	mu sync.Mutex
-	// complete is what is durable; arriving what somebody is writing now.
+	// complete is what is durable, by directory; arriving what somebody is writing
+	// now, by key; present the names of payloads whose objects came by other means
+	// and are in the store, by key.
 	complete map[string]*wire.Payload
 	arriving map[string]*arrival
-	// present names payloads whose objects came by other means and are in the store.
-	present map[string]string
+	present  map[string]string
+	// checked is the hash of the signed bytes for which a leader checked a complete one.
+	checked map[string][]byte
+	gone    int // directories taken away so far
 }
 
 const (
@@ -41,18 +50,33 @@ const (
 	stageAge = 24 * time.Hour
 )
 
-// stageName is the directory of one transaction's payload.
-func stageName(signer, id []byte) string {
+// Names of what is still arriving, and of what nobody wants any more.
+const (
+	partSuffix = ".part"
+	gonePrefix = "gone-"
+)
+
+// stageKey stands for one transaction.
+func stageKey(signer, id []byte) string {
 	h := sha256.New()
 	h.Write(signer)
 	h.Write(id)
 	return hex.EncodeToString(h.Sum(nil)[:20])
 }
 
+// stageDir is the directory of a transaction's payload.
+func stageDir(key string, p *wire.Payload) string { return key + "-" + p.GetName() }
+
+// keyOf is the transaction that a directory belongs to.
+func keyOf(dir string) string {
+	key, _, _ := strings.Cut(strings.TrimSuffix(dir, partSuffix), "-")
+	return key
+}
+
 func openStaging(repoDir string, fail func(string)) (*staging, error) {
 	s := &staging{
 		dir: filepath.Join(repoDir, "peer", "staging"), fail: fail,
-		complete: map[string]*wire.Payload{}, arriving: map[string]*arrival{}, present: map[string]string{},
+		complete: map[string]*wire.Payload{}, arriving: map[string]*arrival{}, present: map[string]string{}, checked: map[string][]byte{},
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
@@ -62,6 +86,12 @@ func openStaging(repoDir string, fail func(string)) (*staging, error) {
 		return nil, err
 	}
 	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), gonePrefix) {
+			if err := os.RemoveAll(s.path(e.Name(), "")); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if p, err := s.readRecord(e.Name()); err == nil {
 			s.complete[e.Name()] = p
 		}
@@ -78,6 +108,15 @@ func (s *staging) readRecord(name string) (*wire.Payload, error) {
 	if err := proto.Unmarshal(raw, p); err != nil {
 		return nil, err
 	}
+	// A crash may have torn the record, or a removal left it without its files.
+	whole := stageDir(keyOf(name), p) == name && len(p.GetPackSha256()) == sha256.Size && len(p.GetIdxSha256()) == sha256.Size
+	for file, size := range map[string]uint64{stagePack: p.GetPackSize(), stageIdx: p.GetIdxSize()} {
+		info, err := os.Stat(s.path(name, file))
+		whole = whole && err == nil && uint64(info.Size()) == size
+	}
+	if !whole {
+		return nil, errors.New("staged payload is not whole")
+	}
 	return p, nil
 }
 
@@ -85,13 +124,13 @@ func (s *staging) path(name, file string) string { return filepath.Join(s.dir, n
 
 // Held implements [replica.Payloads].
 func (s *staging) Held(signer, id []byte, p *wire.Payload) bool {
-	name := stageName(signer, id)
+	key := stageKey(signer, id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.present[name] == p.GetName() {
+	if name, ok := s.present[key]; ok && name == p.GetName() {
 		return true
 	}
-	have := s.complete[name]
+	have := s.complete[stageDir(key, p)]
 	return have != nil && samePayload(have, p)
 }
 
@@ -101,39 +140,67 @@ func samePayload(a, b *wire.Payload) bool {
 		a.GetIdxSize() == b.GetIdxSize() && string(a.GetIdxSha256()) == string(b.GetIdxSha256())
 }
 
-// find says which payload a transaction has here, and where; nil if none.
-func (s *staging) find(signer, id []byte) *wire.Payload {
+// find gives the payload that was checked for these signed bytes, by their hash;
+// nil if none is here, or nobody remembers. Another transaction under the same
+// ID may have left one with other objects.
+func (s *staging) find(signer, id, txSum []byte) *wire.Payload {
+	key := stageKey(signer, id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.complete[stageName(signer, id)]
+	for dir, p := range s.complete {
+		if keyOf(dir) == key && string(s.checked[dir]) == string(txSum) {
+			return p
+		}
+	}
+	return nil
 }
 
-// files are the paths of a complete payload.
-func (s *staging) files(signer, id []byte) (pack, idx string) {
-	name := stageName(signer, id)
-	return s.path(name, stagePack), s.path(name, stageIdx)
+// files are the paths of a complete payload; ok is false where it is not here.
+func (s *staging) files(signer, id []byte, p *wire.Payload) (pack, idx string, ok bool) {
+	dir := stageDir(stageKey(signer, id), p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	have := s.complete[dir]
+	return s.path(dir, stagePack), s.path(dir, stageIdx), have != nil && samePayload(have, p)
 }
 
 // markPresent says that a payload's objects are durable in the store itself.
 func (s *staging) markPresent(signer, id []byte, payloadName string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.present[stageName(signer, id)] = payloadName
+	s.present[stageKey(signer, id)] = payloadName
 }
 
-// drop forgets a payload that was published, or whose transaction was refused.
+// drop forgets the payloads of a transaction that was published. Those of a
+// refused one stay while the log names them: a member that lags must get them
+// before it can acknowledge the entry, and nobody has their objects elsewhere.
 func (s *staging) drop(signer, id []byte) error {
-	name := stageName(signer, id)
+	key := stageKey(signer, id)
 	s.mu.Lock()
-	_, known := s.complete[name]
-	delete(s.complete, name)
-	delete(s.present, name)
-	busy := s.arriving[name] != nil
-	s.mu.Unlock()
-	if !known || busy {
-		return nil
+	delete(s.present, key)
+	var gone []string
+	for dir := range s.complete {
+		if keyOf(dir) == key {
+			gone = append(gone, s.takeAway(dir))
+		}
 	}
-	return os.RemoveAll(filepath.Join(s.dir, name))
+	s.mu.Unlock()
+	var errs []error
+	for _, dir := range gone {
+		errs = append(errs, os.RemoveAll(s.path(dir, "")))
+	}
+	return errors.Join(errs...)
+}
+
+// takeAway forgets a directory and gives it a name under which nobody looks for
+// it, so that it can be removed without the lock, which the loop waits for.
+func (s *staging) takeAway(dir string) string {
+	delete(s.complete, dir)
+	delete(s.checked, dir)
+	s.gone++
+	name := fmt.Sprintf("%s%d", gonePrefix, s.gone)
+	_ = os.Rename(s.path(dir, ""), s.path(name, "")) // a later sweep takes what stays
+	return name
 }
 
 // empty says that nothing is staged.
@@ -151,22 +218,24 @@ func (s *staging) sweep(named map[string]bool) error {
 		return err
 	}
 	for _, e := range entries {
-		s.mu.Lock()
-		whole, busy := s.complete[e.Name()] != nil, s.arriving[e.Name()] != nil
-		s.mu.Unlock()
-		info, err := e.Info()
-		if err != nil {
-			continue // gone meanwhile
-		}
-		if named[e.Name()] || busy || (whole && time.Since(info.ModTime()) < stageAge) {
-			continue
-		}
-		s.mu.Lock()
-		delete(s.complete, e.Name())
-		s.mu.Unlock()
-		if err := os.RemoveAll(filepath.Join(s.dir, e.Name())); err != nil {
+		if err := s.sweepOne(e, named); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sweepOne decides under the lock, so that nothing begins to arrive in what goes.
+func (s *staging) sweepOne(e os.DirEntry, named map[string]bool) error {
+	dir, key := e.Name(), keyOf(e.Name())
+	s.mu.Lock()
+	whole, busy := s.complete[dir] != nil, s.arriving[key] != nil
+	info, err := e.Info()
+	if err != nil || busy || (whole && (named[key] || time.Since(info.ModTime()) < stageAge)) {
+		s.mu.Unlock()
+		return nil // an error: gone meanwhile
+	}
+	dir = s.takeAway(dir)
+	s.mu.Unlock()
+	return os.RemoveAll(s.path(dir, ""))
 }

@@ -16,40 +16,8 @@ func (g *group) step(from identity.PeerID, m *pb.Message) {
 	case g.needing && m.GetType() == pb.MsgSnap:
 		g.offer(from, m)
 	default:
-		if err := g.contradiction(from, m); err != nil {
-			g.leave(err)
-			return
-		}
 		g.stepped(g.guard(func() (*replica.Need, error) { return g.core.Step(from, m) }))
 	}
-}
-
-// contradiction finds that a leader's log differs from what is committed here. It
-// lost entries that its disk had acknowledged, was restored from a backup say,
-// and was elected all the same; raft would take this member's word for having
-// the entries that now stand in their places.
-func (g *group) contradiction(from identity.PeerID, m *pb.Message) error {
-	seat, _ := g.genesis.Member(from)
-	state := g.core.State()
-	if m.GetType() != pb.MsgApp || m.GetFrom() != seat.RaftID || m.GetTerm() < state.Term {
-		return nil // of an older term there may be anything
-	}
-	check := func(index, term uint64) error {
-		ours, err := g.raftLog.Term(index)
-		if index > state.Commit || err != nil || ours == term { // forgotten: then no more is known
-			return nil
-		}
-		return fmt.Errorf("entry %d is of term %d for the leader %s, and of term %d on this disk, where it is committed: one of the two lost data", index, term, from, ours)
-	}
-	if err := check(m.GetIndex(), m.GetLogTerm()); err != nil {
-		return err
-	}
-	for _, e := range m.GetEntries() {
-		if err := check(e.GetIndex(), e.GetTerm()); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // guard runs a step. Raft panics over messages that contradict what it knows,
@@ -74,6 +42,9 @@ type offered struct {
 
 // offer keeps the newest.
 func (g *group) offer(from identity.PeerID, m *pb.Message) {
+	if seat, member := g.genesis.Member(from); !member || m.GetFrom() != seat.RaftID {
+		return // or a stranger's would take the place of the leader's
+	}
 	old := g.offered.m
 	position := func(m *pb.Message) uint64 { return m.GetSnapshot().GetMetadata().GetIndex() }
 	if old == nil || m.GetTerm() > old.GetTerm() || (m.GetTerm() == old.GetTerm() && position(m) >= position(old)) {

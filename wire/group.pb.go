@@ -915,7 +915,8 @@ type StagePayload struct {
 	Repo          []byte                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
 	Genesis       []byte                 `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"`
 	Signer        []byte                 `protobuf:"bytes,3,opt,name=signer,proto3" json:"signer,omitempty"`
-	Id            []byte                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"` // transaction ID
+	Id            []byte                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`                             // transaction ID
+	TxSha256      []byte                 `protobuf:"bytes,5,opt,name=tx_sha256,json=txSha256,proto3" json:"tx_sha256,omitempty"` // of the signed bytes that the payload was checked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -974,6 +975,13 @@ func (x *StagePayload) GetSigner() []byte {
 func (x *StagePayload) GetId() []byte {
 	if x != nil {
 		return x.Id
+	}
+	return nil
+}
+
+func (x *StagePayload) GetTxSha256() []byte {
+	if x != nil {
+		return x.TxSha256
 	}
 	return nil
 }
@@ -1466,12 +1474,13 @@ const file_wire_group_proto_rawDesc = "" +
 	"\fPayloadReply\x12\x1d\n" +
 	"\n" +
 	"pack_bytes\x18\x01 \x01(\x04R\tpackBytes\x12\x1b\n" +
-	"\tidx_bytes\x18\x02 \x01(\x04R\bidxBytes\"d\n" +
+	"\tidx_bytes\x18\x02 \x01(\x04R\bidxBytes\"\x81\x01\n" +
 	"\fStagePayload\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x18\n" +
 	"\agenesis\x18\x02 \x01(\fR\agenesis\x12\x16\n" +
 	"\x06signer\x18\x03 \x01(\fR\x06signer\x12\x0e\n" +
-	"\x02id\x18\x04 \x01(\fR\x02id\"\x9b\x01\n" +
+	"\x02id\x18\x04 \x01(\fR\x02id\x12\x1b\n" +
+	"\ttx_sha256\x18\x05 \x01(\fR\btxSha256\"\x9b\x01\n" +
 	"\n" +
 	"StageChunk\x12\x14\n" +
 	"\x04data\x18\x01 \x01(\fH\x00R\x04data\x12*\n" +

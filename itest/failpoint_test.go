@@ -36,6 +36,7 @@ var persistPoints = []persistPoint{
 	{"indexed", 1, []int{leader}, (*pointTest).pushBoth},
 	{"staged", 1, []int{ownNode, follower, leader}, (*pointTest).pushLarge},
 	{"stage-recorded", 1, []int{ownNode, follower, leader}, (*pointTest).pushLarge},
+	{"replicated", 1, []int{leader}, (*pointTest).pushLarge},
 	{"proposed", 1, []int{leader}, (*pointTest).pushBoth},
 	{"publish-before", 3, []int{ownNode, follower, leader}, (*pointTest).pushBoth},
 	{"publish-installed", 3, []int{ownNode, follower, leader}, (*pointTest).pushBoth},
@@ -77,24 +78,35 @@ func TestKillAtPersistPoints(t *testing.T) {
 	}
 }
 
-// comparePointsWithSource makes sure that no point is forgotten.
+// comparePointsWithSource makes sure that no point is forgotten, here or in
+// ARCHITECTURE.md.
 func comparePointsWithSource(t *testing.T) {
 	t.Helper()
-	raw, err := os.ReadFile(filepath.Join(sourceDir(), "node", "failpoints.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want, have []string
-	for _, match := range regexp.MustCompile(`(?m)^\tfail\w+\s+= "([a-z-]+)"`).FindAllStringSubmatch(string(raw), -1) {
-		want = append(want, match[1])
-	}
+	var have []string
 	for _, p := range persistPoints {
 		have = append(have, p.name)
 	}
-	slices.Sort(want)
 	slices.Sort(have)
-	if len(want) == 0 || !slices.Equal(want, have) {
-		t.Fatalf("the node has the persist points %v, this test %v", want, have)
+	for _, list := range []struct{ file, from, pattern string }{
+		{"node/failpoints.go", "const (", `(?m)^\tfail\w+\s+= "([a-z-]+)"`},
+		{"ARCHITECTURE.md", "## Persist points", `(?m)^\| ([a-z-]*[a-z][a-z-]*) \|`},
+	} {
+		raw, err := os.ReadFile(filepath.Join(sourceDir(), filepath.FromSlash(list.file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, text, _ := strings.Cut(string(raw), list.from)
+		text, _, _ = strings.Cut(text, "\n## ")
+		var want []string
+		for _, match := range regexp.MustCompile(list.pattern).FindAllStringSubmatch(text, -1) {
+			if match[1] != "point" { // the table's head
+				want = append(want, match[1])
+			}
+		}
+		slices.Sort(want)
+		if !slices.Equal(want, have) {
+			t.Fatalf("%s has the persist points %v, this test %v", list.file, want, have)
+		}
 	}
 }
 

@@ -22,7 +22,9 @@ type disk struct {
 	entries     []*pb.Entry
 	table       map[string][]byte
 
-	staged map[string]staged // by stageKey
+	// staged is by stageKey. A transaction may have several: leaders complete thin
+	// packs differently, and an entry that names the one must not lose it to another.
+	staged map[string][]staged
 	// objects are in the repository; brought are in entries of the log.
 	objects, brought map[string]bool
 	// published is up to where a restart need not publish again.
@@ -39,7 +41,7 @@ type staged struct {
 
 func newDisk() *disk {
 	return &disk{
-		table: map[string][]byte{}, staged: map[string]staged{},
+		table: map[string][]byte{}, staged: map[string][]staged{},
 		objects: map[string]bool{}, brought: map[string]bool{},
 	}
 }
@@ -49,7 +51,22 @@ func stageKey(signer, id []byte) string { return string(signer) + string(id) }
 
 // Held implements [replica.Payloads].
 func (d *disk) Held(signer, id []byte, p *wire.Payload) bool {
-	return d.staged[stageKey(signer, id)].name == p.GetName()
+	return d.stagedAs(stageKey(signer, id), p.GetName()) != nil
+}
+
+func (d *disk) stagedAs(key, name string) *staged {
+	for i, s := range d.staged[key] {
+		if s.name == name {
+			return &d.staged[key][i]
+		}
+	}
+	return nil
+}
+
+func (d *disk) stage(key string, s staged) {
+	if d.stagedAs(key, s.name) == nil {
+		d.staged[key] = append(d.staged[key], s)
+	}
 }
 
 // has says whether an object would be there after a crash.
@@ -57,9 +74,11 @@ func (d *disk) has(oid string) bool {
 	if d.objects[oid] || d.brought[oid] {
 		return true
 	}
-	for _, s := range d.staged {
-		if slices.Contains(s.oids, oid) {
-			return true
+	for _, list := range d.staged {
+		for _, s := range list {
+			if slices.Contains(s.oids, oid) {
+				return true
+			}
 		}
 	}
 	return false

@@ -2,6 +2,8 @@ package replicatest
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -122,6 +124,20 @@ func (l *ledger) saved(m *member, t *replica.Turn) {
 		l.applied(m, &t.Applied[i])
 	}
 	l.checkChain(m)
+	l.checkPayloads(m)
+}
+
+// checkPayloads holds the payload rule against a member's whole log: what it
+// might still commit, or publish, it must have.
+func (l *ledger) checkPayloads(m *member) {
+	for _, e := range m.disk.entries {
+		if e.GetIndex() <= m.disk.published {
+			continue
+		}
+		if o := open(e.GetData()); o != nil && !m.disk.durable(o) {
+			l.s.fail("payload rule", "member %d has entry %d in its log and lost payload %q", m.number, e.GetIndex(), o.entry.GetPayload().GetName())
+		}
+	}
 }
 
 // checkChain holds a member's history against everybody's.
@@ -265,7 +281,8 @@ func (l *ledger) listed(got Listing, floor uint64) {
 
 // checkKept says whether a member knows all that was ever acknowledged.
 func (l *ledger) checkKept(m *member) {
-	for key, o := range l.acked {
+	for _, key := range slices.Sorted(maps.Keys(l.acked)) {
+		o := l.acked[key]
 		kept := m.group.Table().Outcome(identity.PublicKey([]byte(key[:identity.PublicKeySize])), []byte(key[identity.PublicKeySize:]))
 		if !proto.Equal(kept, o) {
 			l.s.fail("nothing acknowledged is lost", "member %d does not know entry %d, which a client was told of", m.number, o.GetIndex())

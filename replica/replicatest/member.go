@@ -87,6 +87,7 @@ func (m *member) start() {
 	}
 	m.disk.SetSnapshotFunc(group.Snapshot)
 	m.s.note(m.number, "start", m.life, table.Index(), m.disk.last())
+	m.s.ledger.checkPayloads(m)
 	m.replay()
 	m.s.ledger.checkChain(m)
 	m.in(m.s.between(0, tick), m.tick)

@@ -85,8 +85,8 @@ func (m *member) fetchPayload(from *member, need *replica.Need) bool {
 	if m.disk.Held(need.Signer, need.TransactionID, need.Payload) {
 		return true // it came while we waited
 	}
-	if from.disk.Held(need.Signer, need.TransactionID, need.Payload) {
-		m.disk.staged[key] = from.disk.staged[key]
+	if s := from.disk.stagedAs(key, need.Payload.GetName()); s != nil {
+		m.disk.stage(key, *s)
 		return true
 	}
 	var oids []string

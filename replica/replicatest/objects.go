@@ -76,7 +76,7 @@ func (d *disk) install(signer, id []byte, p *wire.Payload, oids []string) bool {
 			d.objects[string(raw[:oidBytes])] = true
 		}
 	}
-	if s, ok := d.staged[stageKey(signer, id)]; ok {
+	if s := d.stagedAs(stageKey(signer, id), p.GetName()); s != nil {
 		for _, oid := range s.oids {
 			d.objects[oid] = true
 		}

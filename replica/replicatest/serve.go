@@ -74,16 +74,15 @@ func (m *member) takePush(r *request, reply func(answer)) {
 // from leader to leader, as completed thin packs do.
 func (m *member) receive(r *request, reply func(answer)) {
 	key := stageKey(r.signer[:], r.tx.GetId())
-	if s, ok := m.disk.staged[key]; ok {
-		m.propose(r, &wire.Payload{Name: s.name}, reply)
+	if list := m.disk.staged[key]; len(list) > 0 {
+		m.propose(r, &wire.Payload{Name: list[0].name}, reply)
 		return
 	}
 	arrived := staged{name: fmt.Sprintf("pack of node %d, life %d", m.number, m.life), oids: newOIDs(r.tx)}
 	stage := func(at *member, d time.Duration, then func()) {
 		at.in(d, func() {
-			// NB: what an entry of the log may name is never replaced.
-			if _, ok := at.disk.staged[key]; !ok && !at.disk.holdsAll(arrived.oids) {
-				at.disk.staged[key] = arrived
+			if !at.disk.holdsAll(arrived.oids) {
+				at.disk.stage(key, arrived)
 			}
 			then()
 		})
@@ -94,15 +93,16 @@ func (m *member) receive(r *request, reply func(answer)) {
 		}
 	}
 	stage(m, m.s.between(time.Millisecond, 60*time.Millisecond), func() {
-		m.propose(r, &wire.Payload{Name: m.disk.staged[key].name}, reply)
+		if m.disk.holdsAll(arrived.oids) {
+			m.propose(r, nil, reply) // it was published meanwhile
+			return
+		}
+		m.propose(r, &wire.Payload{Name: arrived.name}, reply)
 	})
 }
 
 func (m *member) propose(r *request, p *wire.Payload, reply func(answer)) {
 	key := stageKey(r.signer[:], r.tx.GetId())
-	if p != nil && p.GetName() == "" {
-		p = nil // the objects are published already
-	}
 	err := m.group.Propose(&wire.Entry{StampUnixMs: m.nowMillis(), Transaction: r.signed, Payload: p})
 	if errors.Is(err, replica.ErrNotLeader) {
 		reply(answer{leader: m.group.State().Leader})

@@ -21,6 +21,7 @@ type Faults struct {
 	Crash, CrashAll, Destroy  float64       // of a step
 	Split, OneWay             float64
 	Pause, FalseAlarm, Unrest float64
+	Contest                   float64
 	// SkewMax is how far apart the members' clocks are.
 	SkewMax time.Duration
 	// Keep is how many entries a log keeps behind what is published.
@@ -43,7 +44,7 @@ func DrawFaults(seed uint64) Faults {
 		Every: time.Duration(pick(300, 700, 1500)) * time.Millisecond,
 		Crash: pick(0, 1, 3), CrashAll: pick(0, 0, 0.5), Destroy: pick(0, 0, 0.2),
 		Split: pick(0, 1, 3), OneWay: pick(0, 1, 2),
-		Pause: pick(0, 1), FalseAlarm: pick(0, 1), Unrest: pick(0, 0.5),
+		Pause: pick(0, 1), FalseAlarm: pick(0, 1), Unrest: pick(0, 0.5), Contest: pick(0, 1),
 		SkewMax: time.Duration(pick(0, 50, 5000)) * time.Millisecond,
 		Keep:    uint64(pick(2, 4, 16, 1000)), Hot: pick(0.1, 0.5),
 	}

@@ -14,7 +14,7 @@ func (s *Sim) storm() {
 	}{
 		{f.Crash, s.crashOne}, {f.CrashAll, s.crashAll}, {f.Destroy, s.destroyOne},
 		{f.Split, s.split}, {f.OneWay, s.oneWay}, {f.Pause, s.pauseOne},
-		{f.FalseAlarm, s.falseAlarm}, {f.Unrest, s.stirUp},
+		{f.FalseAlarm, s.falseAlarm}, {f.Unrest, s.stirUp}, {f.Contest, s.contest},
 	}
 	total := 0.0
 	for _, step := range steps {
@@ -121,5 +121,25 @@ func (s *Sim) stirUp() {
 		} else if _, leading := m.group.Leading(); leading {
 			m.group.TransferTo(other.seat.Peer)
 		}
+	})
+}
+
+// contest has everybody lose sight of the leader and all but one ask for that
+// one's vote, while it crashes and comes back at once: it must know then for
+// whom it voted.
+func (s *Sim) contest() {
+	voter := s.anyone()
+	for _, m := range s.members {
+		m.post(func() {
+			if m.group.State().Leader != m.seat.Peer {
+				_ = m.group.ForgetLeader() // there may be none
+			}
+		})
+		if m != voter {
+			m.in(s.between(0, 10*time.Millisecond), func() { _ = m.group.Campaign() }) // a leader refuses
+		}
+	}
+	s.after(s.between(2*time.Millisecond, 25*time.Millisecond), func() {
+		voter.crashFor(s.between(time.Millisecond, 5*time.Millisecond))
 	})
 }

@@ -249,7 +249,7 @@ func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []
 		return err
 	}
 	defer func() { endStream(s, err) }()
-	q, err := g.repo.Ingest(ctx, moving{Stream: s}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
+	q, err := g.repo.Ingest(ctx, moving{s, hookTimeout}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
 	if err != nil {
 		return err
 	}

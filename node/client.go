@@ -158,8 +158,10 @@ func (c *Client) memberSession(ctx context.Context, g *replica.Genesis, push boo
 			last = err
 			continue
 		}
-		if leader := identity.PeerID(at.GetLeader()); push && leader != "" && leader != c.net.Self() {
-			p = leader
+		if leader := identity.PeerID(at.GetLeader()); push && leader != c.net.Self() {
+			if _, member := g.Member(leader); member {
+				p = leader
+			}
 		}
 		s, err := c.net.Open(ctx, p, protocolSession)
 		if err == nil {

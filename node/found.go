@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"peer/git"
 	"peer/identity"
 	"peer/replica"
 	"peer/wire"
@@ -129,6 +130,12 @@ func (n *Node) prepare(repo identity.RepoID) ([]byte, error) {
 	if !n.probed().GetWilling() {
 		return nil, failure(wire.FailureCode_FAILURE_DISK, "the node's disk has too little room", "")
 	}
+	n.founding.Lock()
+	defer n.founding.Unlock()
+	// A seat that somebody may be about to claim is not drawn anew.
+	if nonce, ok, err := n.cfg.Store.Seat(repo); err != nil || ok {
+		return nonce, err
+	}
 	nonce := make([]byte, replica.NonceBytes)
 	if _, err := rand.Read(nonce); err != nil {
 		return nil, err
@@ -177,7 +184,7 @@ func (n *Node) create(ctx context.Context, g *replica.Genesis) error {
 	if len(g.Members)-failed < g.Quorum() {
 		return failure(wire.FailureCode_FAILURE_NO_QUORUM,
 			fmt.Sprintf("only %d of %d replicas could be created: %v", len(g.Members)-failed, len(g.Members), errors.Join(errs...)),
-			"try again with another name")
+			"try again with another name: where it was created, this one is taken")
 	}
 	return nil
 }
@@ -218,6 +225,13 @@ func (n *Node) takePart(ctx context.Context, g *replica.Genesis) error {
 	}
 	if !ok || !bytes.Equal(nonce, seat.Nonce) {
 		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "this disk did not take the seat that the genesis names", "")
+	}
+	if err := n.rules.CheckRefName(g.DefaultBranch); err != nil {
+		return errBadRequest("default branch: %v", err)
+	}
+	// What can fail does so before anything is saved: a group that is saved must open.
+	if _, err := git.Create(ctx, repoDir(n.cfg.ReposDir, g), git.Format(g.ObjectFormat), g.DefaultBranch); err != nil {
+		return err
 	}
 	if err := n.cfg.Store.Save([]replica.Save{g.Found(n.rules)}); err != nil {
 		n.fail(err)

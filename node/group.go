@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"time"
 
@@ -83,6 +84,8 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 		n: n, genesis: genesis, log: n.log.With("repo", genesis.Name, "id", repo.Short()),
 		waiting: map[txKey][]chan<- *wire.Outcome{}, reads: map[uint64]chan<- uint64{},
 		leader: leadership{changed: make(chan struct{})},
+		// Random, so that an answer meant for the process before is not taken for ours.
+		readSeq: rand.Uint64(),
 	}
 	format, err := git.ParseFormat(genesis.ObjectFormat)
 	if err != nil {

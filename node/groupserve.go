@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -122,34 +121,27 @@ func (n *Node) serveObjects(from identity.PeerID, s wire.Stream, req *wire.Objec
 	if err != nil {
 		return errBadRequest("%v", err)
 	}
-	leave, err := admit(n.ctx, n.largePushes)
+	objects, err := g.repo.Objects(n.ctx, wants)
+	if err != nil {
+		return err
+	}
+	for _, want := range wants {
+		if _, ok := objects[want]; !ok {
+			return failure(wire.FailureCode_FAILURE_NOT_FOUND, fmt.Sprintf("object %s is not here", want), "")
+		}
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, pushTimeout)
+	defer cancel()
+	leave, err := admit(ctx, n.servedPacks)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(n.ctx, pushTimeout)
-	defer cancel()
-	err = g.repo.PackObjects(ctx, wants, haves, &afterDone{Stream: moving{Stream: s}})
-	if missing := new(git.MissingError); errors.As(err, &missing) {
-		return failure(wire.FailureCode_FAILURE_NOT_FOUND, missing.Error(), "")
+	// Said before git counts objects, which may take long.
+	if err := done(s); err != nil {
+		return err
 	}
-	return err
-}
-
-// afterDone says that all is well before the first byte, and not earlier.
-type afterDone struct {
-	wire.Stream
-	said bool
-}
-
-func (a *afterDone) Write(p []byte) (int, error) {
-	if !a.said {
-		if err := done(a.Stream); err != nil {
-			return 0, err
-		}
-		a.said = true
-	}
-	return a.Stream.Write(p)
+	return g.repo.PackObjects(ctx, wants, haves, moving{Stream: s})
 }
 
 func oids(raw [][]byte) ([]git.OID, error) {

@@ -117,8 +117,8 @@ func (n *Node) turn() error {
 		g.core.Compact(t, g.publishedSaved, n.cfg.LogKeep)
 		g.send(t.Early)
 		todo = append(todo, work{g, t})
-		if !t.Save.Empty() {
-			saves = append(saves, t.Save)
+		if !t.Save.Empty() || len(t.More) > 0 {
+			saves = append(append(saves, t.Save), t.More...)
 		}
 	}
 	if len(saves) > 0 {

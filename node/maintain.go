@@ -45,6 +45,9 @@ func (g *group) repack(ctx context.Context) error {
 
 // dropOldSeats forgets seats that no genesis claimed.
 func (n *Node) dropOldSeats() {
+	if time.Since(n.started) < seatAge {
+		return // a group of ours may not have reached this node since it was down
+	}
 	var old []identity.RepoID
 	err := n.cfg.Store.Seats(func(repo identity.RepoID, _ []byte, at time.Time) error {
 		if n.group(repo) == nil && time.Since(at) > seatAge {
@@ -54,12 +57,22 @@ func (n *Node) dropOldSeats() {
 	})
 	for _, repo := range old {
 		if err == nil {
-			err = n.cfg.Store.DropSeat(repo)
+			err = n.dropSeat(repo)
 		}
 	}
 	if err != nil {
 		n.log.Warn("seats not swept", "error", err)
 	}
+}
+
+// dropSeat forgets a seat unless a genesis is claiming it this moment.
+func (n *Node) dropSeat(repo identity.RepoID) error {
+	n.founding.Lock()
+	defer n.founding.Unlock()
+	if n.group(repo) != nil {
+		return nil
+	}
+	return n.cfg.Store.DropSeat(repo)
 }
 
 // sweepStaging removes payloads whose pushes were given up long ago.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"peer/git"
 	"peer/identity"
@@ -32,11 +33,12 @@ type Node struct {
 	work     sync.WaitGroup
 	spawning sync.Mutex
 
+	started time.Time
 	loop    loop
 	raftOut senders
 	events  hub
 	// admitted bounds what strangers can keep busy.
-	sessions, smallPushes, largePushes chan struct{}
+	sessions, smallPushes, largePushes, servedPacks chan struct{}
 
 	// fresh tells the announcer of groups that others should hear of soon. When
 	// it is full they wait for their turn.
@@ -58,9 +60,11 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		Client: &Client{key: cfg.Key, net: cfg.Network, log: cfg.Logger, cache: cfg.Store},
 		cfg:    cfg, self: cfg.Network.Self(), log: cfg.Logger,
 		rules:       replica.Rules{CheckRefName: git.CheckRefName},
+		started:     time.Now(),
 		sessions:    make(chan struct{}, sessionsMax),
 		smallPushes: make(chan struct{}, smallPushesMax),
 		largePushes: make(chan struct{}, largePushesMax),
+		servedPacks: make(chan struct{}, largePushesMax),
 		fresh:       make(chan *group, freshQueued),
 		groups:      map[identity.RepoID]*group{},
 	}

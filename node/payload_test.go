@@ -132,7 +132,13 @@ func TestRetryUsesTheStagedPayload(t *testing.T) {
 	<-death.Died
 	next := c.Leader(g)
 	// One follower holds it for certain; the other was perhaps cut off by the death.
-	holds := slices.ContainsFunc(next.Staged(g), func(name string) bool { return !strings.HasSuffix(name, ".part") })
+	c.Eventually(func() string {
+		if slices.ContainsFunc(next.Staged(g), func(name string) bool { return strings.HasSuffix(name, ".part") }) {
+			return "a payload still arrives"
+		}
+		return ""
+	})
+	holds := len(next.Staged(g)) > 0
 	s, err := client.Begin(deadline(t), next.ID)
 	if err != nil {
 		t.Fatal(err)

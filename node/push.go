@@ -232,6 +232,9 @@ func (u *push) commit(ctx context.Context, entry *wire.Entry) (*wire.Outcome, er
 		if u.g.problem != nil {
 			return u.g.problem
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // the pusher has been told already
+		}
 		err := u.g.core.Propose(entry)
 		if err == nil {
 			u.g.waiting[u.key] = append(u.g.waiting[u.key], answer)
@@ -240,7 +243,7 @@ func (u *push) commit(ctx context.Context, entry *wire.Entry) (*wire.Outcome, er
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, errUnknown() // the loop may be proposing it this moment
 	}
 	if errors.Is(proposed, replica.ErrNotLeader) {
 		return nil, failure(wire.FailureCode_FAILURE_NOT_LEADER, "the leader changed during the push", "push again")
@@ -259,10 +262,15 @@ func (u *push) commit(ctx context.Context, entry *wire.Entry) (*wire.Outcome, er
 			delete(u.g.waiting, u.key)
 		}
 	})
+	return nil, errUnknown()
+}
+
+// errUnknown is no outcome: only the transaction's ID can tell.
+func errUnknown() error {
 	f := failure(wire.FailureCode_FAILURE_NO_QUORUM, "too few replicas acknowledged the push in time: whether it will commit is not known yet",
 		"push again: the same transaction is never applied twice")
 	f.F.Unknown = true
-	return nil, f
+	return f
 }
 
 func without(list []chan<- *wire.Outcome, ch chan<- *wire.Outcome) []chan<- *wire.Outcome {
@@ -277,16 +285,14 @@ func without(list []chan<- *wire.Outcome, ch chan<- *wire.Outcome) []chan<- *wir
 // done reports an outcome, and on how many disks it is known to be.
 func (u *push) done(ctx context.Context, o *wire.Outcome) error {
 	d := &wire.PushDone{Outcome: o, Replicas: uint32(len(u.g.genesis.Members)), Leader: []byte(u.n.self)}
-	state, _, err := u.g.state(ctx)
-	if err != nil {
-		return err
-	}
-	for _, m := range state.Members {
-		if m.Match >= o.GetIndex() {
-			d.Durable++
+	if state, _, err := u.g.state(ctx); err == nil {
+		for _, m := range state.Members {
+			if m.Match >= o.GetIndex() {
+				d.Durable++
+			}
 		}
 	}
-	// A commit is a majority, even if this node stopped leading meanwhile.
+	// A commit is a majority, even if this node stops or no longer leads.
 	d.Durable = max(d.Durable, uint32(u.g.genesis.Quorum()))
 	return send(u.stream, &wire.ToClient{Kind: &wire.ToClient_Done{Done: d}})
 }

@@ -130,7 +130,8 @@ func (g *group) whileLeads(parent context.Context, leader identity.PeerID) (cont
 			if err != nil {
 				return
 			}
-			if now.of != leader {
+			// To lose sight of a leader for a moment is not to have another.
+			if now.of != leader && now.of != "" {
 				cancel(errLeaderChanged)
 				return
 			}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -25,6 +26,9 @@ const (
 	LockMillisMax = 24 * 60 * 60 * 1000
 
 	lockReasonBytesMax = 200
+	// nameBytesMax bounds what one transaction writes into the table.
+	nameBytesMax   = 1 << 20
+	detailBytesMax = 320
 
 	entryVersion = 1
 )
@@ -79,7 +83,7 @@ func (t *Table) Apply(index, term uint64, data []byte) (Applied, error) {
 		t.applyTransaction(entry, &done)
 	}
 	t.forgetOutcome(index)
-	t.dirty[keyMeta] = encode(t.meta)
+	t.mark(keyMeta, encode(t.meta))
 	return done, nil
 }
 
@@ -134,7 +138,7 @@ func (t *Table) applyTransaction(entry *wire.Entry, done *Applied) {
 	if err := t.putOutcome(outcome); err != nil {
 		panic(fmt.Sprintf("replica: keep outcome: %v", err)) // checkForm saw signer and ID
 	}
-	t.dirty[outcomeKey(done.Index)] = encode(outcome)
+	t.mark(outcomeKey(done.Index), encode(outcome))
 }
 
 // checkForm refuses what was never a transaction of this repository.
@@ -148,6 +152,8 @@ func (t *Table) checkForm(signer identity.PublicKey, tx *wire.Transaction) error
 		return fmt.Errorf("transaction ID of %d bytes, want %d", len(tx.GetId()), TransactionIDBytes)
 	case len(tx.GetOperations()) == 0 || len(tx.GetOperations()) > OperationsMax:
 		return fmt.Errorf("%d operations, want 1 to %d", len(tx.GetOperations()), OperationsMax)
+	case nameBytes(tx) > nameBytesMax:
+		return fmt.Errorf("ref names of %d bytes, want %d at most in one transaction", nameBytes(tx), nameBytesMax)
 	case tx.GetWindow() == 0 || tx.GetWindow() > WindowMax:
 		return fmt.Errorf("window of %d entries, want 1 to %d", tx.GetWindow(), WindowMax)
 	}
@@ -195,6 +201,16 @@ func (t *Table) HeldLock() *wire.Lock {
 	return nil
 }
 
+func nameBytes(tx *wire.Transaction) (n int) {
+	for _, op := range tx.GetOperations() {
+		n += len(op.GetRefUpdate().GetName()) + len(op.GetSetHead().GetNew())
+	}
+	return n
+}
+
 func refuse(code wire.Code, detail string) *wire.Result {
+	if len(detail) > detailBytesMax {
+		detail = strings.ToValidUTF8(detail[:detailBytesMax], "")
+	}
 	return &wire.Result{Code: code, Detail: detail}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -16,6 +17,8 @@ const (
 	genesisVersion = 1
 	// NonceBytes is the size of a member's nonce.
 	NonceBytes = 16
+	// genesisBytesMax leaves room for it in every record that carries it as proof.
+	genesisBytesMax = 16 << 10
 	// MembersMax bounds a group: beyond seven a majority costs more than it protects.
 	MembersMax = 7
 )
@@ -59,6 +62,9 @@ func NewGenesis(owner identity.Key, g *wire.Genesis) (*Genesis, error) {
 
 // ParseGenesis verifies and checks a genesis from outside.
 func ParseGenesis(s *wire.Signed) (*Genesis, error) {
+	if len(s.GetBody()) > genesisBytesMax {
+		return nil, fmt.Errorf("genesis of %d bytes, want %d at most", len(s.GetBody()), genesisBytesMax)
+	}
 	body := new(wire.Genesis)
 	signer, err := Open(s, identity.DomainGenesis, body)
 	if err != nil {
@@ -106,7 +112,7 @@ func (g *Genesis) checkMembers(members []*wire.Member) error {
 		if err != nil {
 			return fmt.Errorf("member: %w", err)
 		}
-		if m.GetRaftId() == 0 || ids[m.GetRaftId()] || peers[peer] || len(m.GetNonce()) != NonceBytes {
+		if m.GetRaftId() == 0 || m.GetRaftId() > math.MaxUint32 || ids[m.GetRaftId()] || peers[peer] || len(m.GetNonce()) != NonceBytes {
 			return fmt.Errorf("member %s: malformed or twice", peer)
 		}
 		ids[m.GetRaftId()], peers[peer] = true, true

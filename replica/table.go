@@ -35,8 +35,9 @@ type Table struct {
 	// one that leaves the window.
 	outcomes map[txKey]*wire.Outcome
 	byIndex  map[uint64]txKey
-	// dirty is what changed since the last drain.
-	dirty map[string][]byte
+	// dirty is what changed since the last drain, and dirtyBytes at most its size.
+	dirty      map[string][]byte
+	dirtyBytes int
 }
 
 type txKey struct {
@@ -175,7 +176,7 @@ func (t *Table) forgetOutcome(now uint64) {
 	if key, ok := t.byIndex[index]; ok {
 		delete(t.outcomes, key)
 		delete(t.byIndex, index)
-		t.dirty[outcomeKey(index)] = nil
+		t.mark(outcomeKey(index), nil)
 	}
 }
 
@@ -185,21 +186,27 @@ func outcomeKey(index uint64) string {
 
 func (t *Table) saveRef(name string) {
 	if ref := t.refs[name]; ref != nil {
-		t.dirty[keyRef+name] = encode(ref)
+		t.mark(keyRef+name, encode(ref))
 	} else {
-		t.dirty[keyRef+name] = nil
+		t.mark(keyRef+name, nil)
 	}
 }
 
 func (t *Table) saveAll() {
-	t.dirty[keyGenesis] = encode(t.genesis.Signed)
-	t.dirty[keyMeta] = encode(t.meta)
+	t.mark(keyGenesis, encode(t.genesis.Signed))
+	t.mark(keyMeta, encode(t.meta))
 	for name := range t.refs {
 		t.saveRef(name)
 	}
 	for index, key := range t.byIndex {
-		t.dirty[outcomeKey(index)] = encode(t.outcomes[key])
+		t.mark(outcomeKey(index), encode(t.outcomes[key]))
 	}
+}
+
+// mark says that a key changed; a nil value deletes it.
+func (t *Table) mark(key string, value []byte) {
+	t.dirty[key] = value
+	t.dirtyBytes += len(key) + len(value)
 }
 
 // drain hands out what changed since it was last called, in the order of the keys.
@@ -209,6 +216,7 @@ func (t *Table) drain() []Change {
 		changes = append(changes, Change{Key: key, Value: t.dirty[key]})
 	}
 	clear(t.dirty)
+	t.dirtyBytes = 0
 	return changes
 }
 

@@ -16,6 +16,9 @@ import (
 // Save durable, send Messages, act on the rest, call [Group.Done].
 type Turn struct {
 	Save Save
+	// More follows Save, in order, where the entries that were applied change more
+	// of the table than fits one write: each holds whole entries.
+	More []Save
 	// Early may leave before Save is durable: a leader's appends, which promise
 	// nothing about its own disk (Ongaro's thesis, §10.2.1).
 	Early []*pb.Message
@@ -32,6 +35,10 @@ type Turn struct {
 
 	ready raft.Ready
 }
+
+// changeBytesMax is how much of the table one write changes, and what one more
+// entry may add to it: a transaction is bounded by OperationsMax and nameBytesMax.
+const changeBytesMax = 1 << 20
 
 // Read is a ReadIndex that the leader confirmed: whoever has applied Index sees
 // everything acknowledged before the read began.
@@ -66,8 +73,15 @@ func (g *Group) Turn() (*Turn, error) {
 		if err := g.apply(e, t); err != nil {
 			return nil, err
 		}
+		if g.table.dirtyBytes > changeBytesMax {
+			t.More = append(t.More, Save{Repo: g.genesis.Repo, Table: g.table.drain()})
+		}
 	}
-	t.Save.Table = append(t.Save.Table, g.table.drain()...)
+	if len(t.More) > 0 {
+		t.More = append(t.More, Save{Repo: g.genesis.Repo, Table: g.table.drain()})
+	} else {
+		t.Save.Table = append(t.Save.Table, g.table.drain()...)
+	}
 	for _, s := range rd.ReadStates {
 		t.Reads = append(t.Reads, Read{Context: s.RequestCtx, Index: s.Index})
 	}

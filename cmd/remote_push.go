@@ -13,8 +13,9 @@ import (
 	"peer/wire"
 )
 
-// transactionBytesMax keeps a PushRequest below the limit of its frame.
-const transactionBytesMax = wire.RequestBytesMax - 1<<20
+// transactionBytesMax keeps a transaction below what a replica takes: see
+// replica.NameBytesMax.
+const transactionBytesMax = replica.NameBytesMax
 
 // push reads the rest of a batch, carries it out, and reports on each ref. An
 // error means that no report can be given.

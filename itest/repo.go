@@ -57,34 +57,6 @@ func (r *repository) show(i int) (s repoState, err error) {
 	return s, json.Unmarshal([]byte(asked.out), &s)
 }
 
-// leader waits until a running node leads, and returns its number.
-func (r *repository) leader() int {
-	r.c.t.Helper()
-	leader := -1
-	eventually(r.c.t, convergeTimeout, func() error {
-		var why error
-		for i, n := range r.c.nodes {
-			if !n.runs() {
-				continue
-			}
-			s, err := r.show(i)
-			if err != nil {
-				why = err
-				continue
-			}
-			for j, m := range r.c.nodes {
-				if m.runs() && m.peerID == s.Leader {
-					leader = j
-					return nil
-				}
-			}
-			why = fmt.Errorf("%s names %q as leader", n.name, s.Leader)
-		}
-		return why
-	})
-	return leader
-}
-
 // awaitLeader waits until node i leads: the highest peer ID in sync does, after
 // a while.
 func (r *repository) awaitLeader(i int) {

@@ -25,12 +25,13 @@ const (
 	// LockMillisMax bounds a lease.
 	LockMillisMax = 24 * 60 * 60 * 1000
 
-	lockReasonBytesMax = 200
-	// nameBytesMax bounds what one transaction writes into the table.
-	nameBytesMax   = 1 << 20
-	detailBytesMax = 320
+	// NameBytesMax bounds the ref names of one transaction, and so what it writes
+	// into the table.
+	NameBytesMax = 1 << 20
 
-	entryVersion = 1
+	lockReasonBytesMax = 200
+	detailBytesMax     = 320 // of one result
+	entryVersion       = 1
 )
 
 // ErrUpgrade stops a replica that meets an entry it does not know. It must not
@@ -152,8 +153,8 @@ func (t *Table) checkForm(signer identity.PublicKey, tx *wire.Transaction) error
 		return fmt.Errorf("transaction ID of %d bytes, want %d", len(tx.GetId()), TransactionIDBytes)
 	case len(tx.GetOperations()) == 0 || len(tx.GetOperations()) > OperationsMax:
 		return fmt.Errorf("%d operations, want 1 to %d", len(tx.GetOperations()), OperationsMax)
-	case nameBytes(tx) > nameBytesMax:
-		return fmt.Errorf("ref names of %d bytes, want %d at most in one transaction", nameBytes(tx), nameBytesMax)
+	case nameBytes(tx) > NameBytesMax:
+		return fmt.Errorf("ref names of %d bytes, want %d at most in one transaction", nameBytes(tx), NameBytesMax)
 	case tx.GetWindow() == 0 || tx.GetWindow() > WindowMax:
 		return fmt.Errorf("window of %d entries, want 1 to %d", tx.GetWindow(), WindowMax)
 	}

@@ -37,7 +37,7 @@ type Turn struct {
 }
 
 // changeBytesMax is how much of the table one write changes, and what one more
-// entry may add to it: a transaction is bounded by OperationsMax and nameBytesMax.
+// entry may add to it: a transaction is bounded by OperationsMax and NameBytesMax.
 const changeBytesMax = 1 << 20
 
 // Read is a ReadIndex that the leader confirmed: whoever has applied Index sees

@@ -262,15 +262,17 @@ func (c *Client) greet(s wire.Stream, g *replica.Genesis, intent wire.Intent) er
 }
 
 // request opens a stream of the group protocol, asks, and reads the answer. On
-// success the stream is positioned behind the answer; the caller closes it.
+// success the stream is positioned behind the answer; the caller closes it, and
+// the end of ctx resets it.
 func (c *Client) request(ctx context.Context, to identity.PeerID, req *wire.GroupRequest) (wire.Stream, *wire.GroupReply, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	answering, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	s, err := c.net.Open(ctx, to, protocolGroup)
+	opened, err := c.net.Open(answering, to, protocolGroup)
 	if err != nil {
 		return nil, nil, err
 	}
-	deadline, _ := ctx.Deadline()
+	s := bind(ctx, opened)
+	deadline, _ := answering.Deadline()
 	reply := new(wire.GroupReply)
 	err = errors.Join(s.SetDeadline(deadline), wire.WriteFrame(s, req))
 	if err == nil {

@@ -139,7 +139,7 @@ func (s *senders) deliver(to identity.PeerID, stream wire.Stream, batch []outgoi
 		if err != nil {
 			return nil, err
 		}
-		stream = opened
+		stream = bind(s.n.ctx, opened)
 	}
 	_ = stream.SetDeadline(time.Now().Add(requestTimeout)) // a failed deadline fails the write
 	if err := wire.WriteFrame(stream, frame); err != nil {
@@ -163,6 +163,8 @@ func (s *senders) undelivered(to identity.PeerID, batch []outgoing, err error) {
 // serveRaft takes messages from another node. Only nodes that share a group
 // with this one may send any.
 func (n *Node) serveRaft(from identity.PeerID, s wire.Stream) {
+	stop := context.AfterFunc(n.ctx, func() { _ = s.Reset() })
+	defer stop()
 	for {
 		frame := new(wire.RaftBatch)
 		if err := wire.ReadFrame(s, frame, n.raftLimit(from)); err != nil {

@@ -63,3 +63,23 @@ func (m moving) extend() error {
 	}
 	return m.SetDeadline(time.Now().Add(idle))
 }
+
+// bound is a stream that is reset when a context ends, whoever waits on it.
+type bound struct {
+	wire.Stream
+	stop func() bool
+}
+
+func bind(ctx context.Context, s wire.Stream) *bound {
+	return &bound{s, context.AfterFunc(ctx, func() { _ = s.Reset() })}
+}
+
+func (b *bound) Close() error {
+	b.stop()
+	return b.Stream.Close()
+}
+
+func (b *bound) Reset() error {
+	b.stop()
+	return b.Stream.Reset()
+}

@@ -86,6 +86,9 @@ func (g *group) meet(need *replica.Need) error {
 		if err := g.fetchTips(ctx, need); err != nil {
 			return fmt.Errorf("objects of the table at %d: %w", need.Index, err)
 		}
+		if err := g.n.cfg.Store.Put(sparseKey(g.genesis.Repo), []byte{1}); err != nil {
+			return err
+		}
 		g.n.cfg.Fail(failSnapshotObjects)
 		return nil
 	}
@@ -102,9 +105,13 @@ func (g *group) meet(need *replica.Need) error {
 	return g.fetchPayload(ctx, need)
 }
 
-// sources are the members to ask: the one that told us first, then who is connected.
+// sources are the members to ask: the one that told us first, if one did, then
+// who is connected.
 func (g *group) sources(first identity.PeerID) []identity.PeerID {
-	list := []identity.PeerID{first}
+	var list []identity.PeerID
+	if first != "" {
+		list = append(list, first)
+	}
 	for _, m := range g.genesis.Members {
 		if m.Peer != first && m.Peer != g.n.self && g.n.cfg.Network.IsConnected(m.Peer) {
 			list = append(list, m.Peer)

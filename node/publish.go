@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"peer/git"
+	"peer/identity"
 	"peer/replica"
 	"peer/wire"
 )
@@ -30,6 +32,9 @@ type publisher struct {
 	head string
 	// noted is the last index remembered on disk; see note. Only run touches it.
 	noted uint64
+	// sparse says that this replica once began with a snapshot, so it lacks objects
+	// that no ref named then and that the others still have. Only run touches it.
+	sparse bool
 
 	// mu guards what follows. Whoever holds both took gate first.
 	mu      sync.Mutex
@@ -47,8 +52,8 @@ type publication struct {
 	applied   []replica.Applied
 }
 
-func newPublisher(g *group, t *replica.Table) *publisher {
-	p := &publisher{g: g, noted: g.publishedSaved, changed: make(chan struct{})}
+func newPublisher(g *group, t *replica.Table, sparse bool) *publisher {
+	p := &publisher{g: g, noted: g.publishedSaved, sparse: sparse, changed: make(chan struct{})}
 	p.load(t.Refs(), t.Head())
 	return p
 }
@@ -166,6 +171,7 @@ func (p *publisher) broken(err error) {
 
 func (p *publisher) publish(next publication) error {
 	ctx, fail := p.g.n.ctx, p.g.n.cfg.Fail
+	p.sparse = p.sparse || next.installed != nil
 	fail(failPublishBefore)
 	for _, a := range next.applied {
 		if err := p.installApplied(ctx, a); err != nil {
@@ -189,9 +195,6 @@ func (p *publisher) publish(next publication) error {
 }
 
 func (p *publisher) installApplied(ctx context.Context, a replica.Applied) error {
-	if a.Payload == nil {
-		return nil
-	}
 	news := make([]git.OID, 0, len(a.Refs))
 	for _, r := range a.Refs {
 		oid, err := git.FromBytes(r.New)
@@ -202,8 +205,41 @@ func (p *publisher) installApplied(ctx context.Context, a replica.Applied) error
 			news = append(news, oid)
 		}
 	}
-	return p.install(ctx, a.Signer[:], a.ID, a.Payload, news)
+	if a.Payload != nil {
+		if err := p.install(ctx, a.Signer[:], a.ID, a.Payload, news); err != nil {
+			return err
+		}
+	}
+	if !p.sparse || len(news) == 0 {
+		return nil
+	}
+	return p.complete(ctx, news)
 }
+
+// complete fetches what a push left out because the others have it: a branch may
+// have been deleted between the pusher's listing and the snapshot that this
+// replica began with. The refs wait meanwhile.
+func (p *publisher) complete(ctx context.Context, news []git.OID) error {
+	for pause := retryMin; ; pause = min(2*pause, retryMax) {
+		_, err := p.g.repo.Check(ctx, news, nil)
+		if missing := new(git.MissingError); err == nil || !errors.As(err, &missing) {
+			return err
+		}
+		for _, from := range p.g.sources("") {
+			if err = p.g.fetchObjects(ctx, from, news); err == nil {
+				return nil
+			}
+		}
+		p.g.log.Warn("objects of a push are not here; trying again", "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func sparseKey(repo identity.RepoID) string { return "sparse/" + repo.String() }
 
 // install publishes a payload's objects, wherever they are: in the entry, staged,
 // or in the store already.

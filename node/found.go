@@ -75,19 +75,36 @@ func (n *Node) checkInit(o *InitOptions) error {
 	setDefault(&o.Replicas, defaultReplicas)
 	setDefault(&o.ObjectFormat, replica.SHA1)
 	setDefault(&o.DefaultBranch, "main")
-	if o.Replicas < 1 || o.Replicas > replica.MembersMax || o.Replicas%2 == 0 {
-		return failure(wire.FailureCode_FAILURE_BAD_REQUEST,
-			fmt.Sprintf("%d replicas: an even number survives no more failures than one less", o.Replicas), "use --replicas 1, 3, 5 or 7")
-	}
-	if len(o.On) > 0 && len(o.On) != o.Replicas {
-		return failure(wire.FailureCode_FAILURE_BAD_REQUEST,
-			fmt.Sprintf("--on names %d nodes for %d replicas", len(o.On), o.Replicas), "name as many nodes as replicas")
+	if err := checkReplicas(o); err != nil {
+		return err
 	}
 	if o.ObjectFormat != replica.SHA1 && o.ObjectFormat != replica.SHA256 {
 		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, fmt.Sprintf("unknown object format %.40q", o.ObjectFormat), "use sha1 or sha256")
 	}
 	if err := n.rules.CheckRefName("refs/heads/" + o.DefaultBranch); err != nil {
 		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, err.Error(), "for example: --default-branch main")
+	}
+	return nil
+}
+
+func checkReplicas(o *InitOptions) error {
+	refused := func(hint, format string, args ...any) error {
+		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, fmt.Sprintf(format, args...), hint)
+	}
+	switch {
+	case o.Replicas < 1 || o.Replicas > replica.MembersMax:
+		return refused("use --replicas 1, 3, 5 or 7", "%d replicas: a group has 1 to %d", o.Replicas, replica.MembersMax)
+	case o.Replicas%2 == 0:
+		return refused("use --replicas 1, 3, 5 or 7", "%d replicas: an even number survives no more failures than one less", o.Replicas)
+	case len(o.On) > 0 && len(o.On) != o.Replicas:
+		return refused("name as many nodes as replicas", "--on names %d nodes for %d replicas", len(o.On), o.Replicas)
+	}
+	named := map[identity.PeerID]bool{}
+	for _, p := range o.On {
+		if named[p] {
+			return refused("name each node once: two replicas on one disk are one", "--on names %s twice", p)
+		}
+		named[p] = true
 	}
 	return nil
 }

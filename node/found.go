@@ -301,6 +301,8 @@ func (n *Node) awaitFounded(ctx context.Context, g *replica.Genesis) (Info, erro
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
+		case <-n.ctx.Done():
+			return Info{}, context.Cause(n.ctx)
 		case <-ctx.Done():
 			return Info{}, failure(wire.FailureCode_FAILURE_NO_QUORUM, "the repository was created, but its group has no leader yet",
 				"look again in a moment: peer repo show "+g.Name)

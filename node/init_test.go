@@ -180,8 +180,8 @@ func TestFounderDies(t *testing.T) {
 				}
 			})
 			<-death.Died
-			wg.Wait()
 			death.Bury()
+			wg.Wait()
 			c.Members[0].Start()
 			// Either there is no repository, and the name is free, or there is one, with three replicas.
 			info, err := c.Members[0].Node.Init(deadline(t), node.InitOptions{Name: "demo", On: c.IDs()})

@@ -180,8 +180,9 @@ func TestFounderDies(t *testing.T) {
 				}
 			})
 			<-death.Died
-			death.Bury()
+			_ = c.Members[0].Node.Close() // which ends the init, and not in order
 			wg.Wait()
+			death.Bury()
 			c.Members[0].Start()
 			// Either there is no repository, and the name is free, or there is one, with three replicas.
 			info, err := c.Members[0].Node.Init(deadline(t), node.InitOptions{Name: "demo", On: c.IDs()})

@@ -52,6 +52,7 @@ const (
 	behindTimeout    = 2 * time.Second  // a fetch goes to the leader if this replica needs longer to catch up
 	leaderTimeout    = 4 * time.Second  // a push waits this long for an election
 	commitTimeout    = 15 * time.Second // after this a client is told that the outcome is unknown
+	admitTimeout     = 30 * time.Second // for a place to index a pack
 	probeTimeout     = 2 * time.Second
 	redialTimeout    = 500 * time.Millisecond
 	inboxLen         = 4096

@@ -35,6 +35,31 @@ func (n *Node) roomFor(g *group) error {
 	return nil
 }
 
+// guarded looks at the disk again while a pack arrives: a full one would stop the
+// whole node.
+type guarded struct {
+	io.Reader
+	n     *Node
+	g     *group
+	since int
+}
+
+// guardBytes is how much may arrive between two looks. It is far below what
+// Config.FreeBytesMin keeps.
+const guardBytes = 8 << 20
+
+func (r *guarded) Read(p []byte) (int, error) {
+	if r.since >= guardBytes {
+		r.since = 0
+		if err := r.n.roomFor(r.g); err != nil {
+			return 0, err
+		}
+	}
+	k, err := r.Reader.Read(p)
+	r.since += k
+	return k, err
+}
+
 func syncFiles(paths ...string) error {
 	for _, path := range paths {
 		f, err := os.Open(path)

@@ -205,7 +205,7 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 		return err
 	}
 	defer a.abort()
-	body := moving{Stream: s}
+	body := &guarded{Reader: moving{Stream: s}, n: n, g: g}
 	for {
 		chunk := new(wire.StageChunk)
 		if err := wire.ReadFrame(body, chunk, wire.ChunkBytesMax); err != nil {

@@ -49,6 +49,9 @@ func (n *Node) peerChanged(peer identity.PeerID, connected bool) {
 		n.spawn(func() { n.post(func() { n.greeted(peer) }) })
 		return
 	}
+	if !n.sharesGroup(peer) {
+		return
+	}
 	n.spawn(func() {
 		n.post(func() { n.interrupted(peer) })
 		ctx, cancel := context.WithTimeout(n.ctx, redialTimeout)
@@ -59,6 +62,16 @@ func (n *Node) peerChanged(peer identity.PeerID, connected bool) {
 		n.log.Info("node dropped", "peer", peer)
 		n.post(func() { n.forget(peer) })
 	})
+}
+
+// sharesGroup says whether peer has a seat beside this node's.
+func (n *Node) sharesGroup(peer identity.PeerID) bool {
+	for _, g := range n.allGroups() {
+		if _, ok := g.genesis.Member(peer); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // greeted has groups without a leader look for one: a majority may be there now.

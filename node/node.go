@@ -166,3 +166,15 @@ func admit(ctx context.Context, places chan struct{}) (func(), error) {
 		return nil, context.Cause(ctx)
 	}
 }
+
+// admitPush takes a place among the packs that are indexed at a time. A pusher
+// that must wait too long is told, rather than kept silent.
+func (n *Node) admitPush(ctx context.Context, places chan struct{}) (func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, admitTimeout)
+	defer cancel()
+	leave, err := admit(ctx, places)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, failure(wire.FailureCode_FAILURE_BUSY, fmt.Sprintf("the leader indexes %d packs already", cap(places)), "nothing was changed; push again in a moment")
+	}
+	return leave, err
+}

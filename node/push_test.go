@@ -85,8 +85,11 @@ func pushesOfAllKinds(t *testing.T, m nodetest.Maker) {
 		if head := listed.Welcome.GetHead(); head != "refs/heads/many/0001" {
 			t.Errorf("HEAD is %s", head)
 		}
-		if staged := at.Staged(g); len(staged) > 0 {
-			t.Errorf("left in the staging area: %v", staged)
-		}
+		c.Eventually(func() string {
+			if staged := at.Staged(g); len(staged) > 0 {
+				return fmt.Sprintf("left in the staging area: %v", staged)
+			}
+			return ""
+		})
 	}
 }

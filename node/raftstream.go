@@ -203,10 +203,8 @@ func (n *Node) serveRaft(from identity.PeerID, s wire.Stream) {
 
 // raftLimit is how large a frame from may send: snapshots come from members only.
 func (n *Node) raftLimit(from identity.PeerID) int {
-	for _, g := range n.allGroups() {
-		if _, ok := g.genesis.Member(from); ok {
-			return wire.SnapshotBytesMax
-		}
+	if n.sharesGroup(from) {
+		return wire.SnapshotBytesMax
 	}
 	return wire.RequestBytesMax
 }

@@ -53,7 +53,7 @@ func (u *push) checkExisting(ctx context.Context) error {
 // receiveSmall makes a payload that rides in the entry: the entry's own sync
 // makes it durable, so git need not.
 func (u *push) receiveSmall(ctx context.Context, pack []byte) (*wire.Payload, error) {
-	leave, err := admit(ctx, u.n.smallPushes)
+	leave, err := u.n.admitPush(ctx, u.n.smallPushes)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (u *push) receiveSmall(ctx context.Context, pack []byte) (*wire.Payload, er
 
 // receiveLarge streams the pack to the followers while git indexes it here.
 func (u *push) receiveLarge(ctx context.Context, pack io.Reader) (*wire.Payload, error) {
-	leave, err := admit(ctx, u.n.largePushes)
+	leave, err := u.n.admitPush(ctx, u.n.largePushes)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (u *push) receiveLarge(ctx context.Context, pack io.Reader) (*wire.Payload,
 	f := u.startFanout()
 	defer f.release()
 	sum := sha256.New()
-	q, err := u.ingest(ctx, io.TeeReader(pack, io.MultiWriter(sum, f)), true)
+	q, err := u.ingest(ctx, io.TeeReader(&guarded{Reader: pack, n: u.n, g: u.g}, io.MultiWriter(sum, f)), true)
 	if err != nil {
 		return nil, err
 	}

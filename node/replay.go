@@ -104,6 +104,13 @@ func (g *group) replayEntry(ctx context.Context, e *pb.Entry, table *replica.Tab
 	}
 	err = g.pub.install(ctx, tx.GetSigner(), tx.GetId(), entry.GetPayload(), news)
 	if errors.Is(err, errObjectsMissing) {
+		// Refs that a power loss tore look the same to git, and are forced anyway.
+		if err := g.repo.WriteRefs(git.Listing{Head: table.Head()}); err != nil {
+			return err
+		}
+		err = g.pub.install(ctx, tx.GetSigner(), tx.GetId(), entry.GetPayload(), news)
+	}
+	if errors.Is(err, errObjectsMissing) {
 		g.problem = err
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 // forgotten what it acknowledged: the group goes on without trusting it, and
 // nothing is lost or forked.
 func TestRestoredBackup(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, options{})
 	r := c.create("demo")
 	ann, old := c.at(0), c.nodes[follower]
@@ -70,7 +71,7 @@ func TestRestoredBackup(t *testing.T) {
 		}
 	}
 	ok(c.nodes[leader].kill())
-	ann.env = []string{"PEER_PUSH_TIMEOUT=2s"}
+	ann.env = []string{"PEER_PUSH_TIMEOUT=0"}
 	ann.commit("work", "alone.txt", []byte("x\n"))
 	if pushed := ann.tryGit("work", "push", r.url, "HEAD:refs/heads/main"); pushed.code == 0 {
 		t.Fatalf("acknowledged with one replica that counts: %v", pushed)

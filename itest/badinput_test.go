@@ -15,6 +15,7 @@ import (
 
 // TestBadInputNames tries names that must not become directories, arguments or URLs.
 func TestBadInputNames(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, options{})
 	ann := c.at(0)
 	c.create("taken")
@@ -83,6 +84,7 @@ func (c *cluster) files(dir string) (list []string) {
 
 // TestBadInputFlags gives nonsense to the command line, the environment and the config file.
 func TestBadInputFlags(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, options{nodes: 1})
 	p := c.guest("spare", "")
 	usage := 2
@@ -153,6 +155,7 @@ func TestBadInputFlags(t *testing.T) {
 
 // TestBadInputHomes starts nodes where they must not run.
 func TestBadInputHomes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, options{})
 	ann := c.at(0)
 
@@ -236,6 +239,7 @@ func withoutLog(r result) result {
 // TestBadInputOnPorts connects to every port and talks nonsense, or says nothing.
 // The node goes on serving others.
 func TestBadInputOnPorts(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, options{})
 	r := c.create("demo")
 	ann := c.at(0)

@@ -180,6 +180,9 @@ func (c *cluster) sortKeys() {
 	}
 }
 
+// given are the ports that nodes of this run have, or had.
+var given sync.Map
+
 // freePort finds a port that nothing listens on, below those that the kernel
 // gives to outgoing connections: a node that is down must find its port again.
 func freePort(t testing.TB) int {
@@ -187,6 +190,9 @@ func freePort(t testing.TB) int {
 	var config net.ListenConfig
 	for range 100 {
 		port := 20000 + rand.IntN(12000)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
 		l, err := config.Listen(context.Background(), "tcp4", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			_ = l.Close()

@@ -15,8 +15,7 @@ func (p *person) contents(dir string) contents {
 	return contents{p.c.refs(dir), p.objects(dir)}
 }
 
-// wants proves that the repository in dir holds just that, and that git finds
-// nothing wrong with it.
+// wants proves that the repository in dir holds just that.
 func (p *person) wants(want contents, dir string) {
 	p.c.t.Helper()
 	got := p.contents(dir)
@@ -25,9 +24,6 @@ func (p *person) wants(want contents, dir string) {
 	}
 	if got.objects != want.objects {
 		p.c.t.Fatalf("objects differ: %s", firstDifference(want.objects, got.objects))
-	}
-	if fsck := p.tryGit(dir, "fsck", "--strict"); fsck.code != 0 {
-		p.c.t.Fatal(fsck)
 	}
 }
 
@@ -40,7 +36,8 @@ func (p *person) objects(dir string) string {
 }
 
 // cloneEverywhere clones from each node, as that node's user, and compares with
-// the repository in dir.
+// the repository in dir. Git hashes each object that it fetches; what else may be
+// wrong with one is looked for once, since all clones have the same.
 func (r *repository) cloneEverywhere(dir string) {
 	r.c.t.Helper()
 	want := r.c.at(0).contents(dir)
@@ -49,6 +46,9 @@ func (r *repository) cloneEverywhere(dir string) {
 		into := p.path("clone-of-" + r.name)
 		p.git("", "clone", "-q", "--mirror", r.url, into)
 		p.wants(want, into)
+		if i == 0 {
+			p.git(into, "fsck", "--strict")
+		}
 		_ = os.RemoveAll(into)
 	}
 }

@@ -25,6 +25,7 @@ func TestDiskFull(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it pushes packs of 300 MB")
 	}
+	t.Parallel()
 	disks := map[int]*smallDisk{follower: newSmallDisk(t), leader: newSmallDisk(t)}
 	c := newCluster(t, options{home: func(i int) string {
 		if d := disks[i]; d != nil {

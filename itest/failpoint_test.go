@@ -52,13 +52,14 @@ const (
 	// pushesMax is how many pushes may pass before the point must have been reached.
 	pushesMax = 15
 	// logKeep is small, so that a member that lags gets a snapshot.
-	logKeep = 50
+	logKeep = 24
 )
 
 // TestKillAtPersistPoints kills a node at every persist point, in every role that
 // gets there. What was acknowledged stays, a push that failed can be repeated, no
 // atomic push is there by half, and the node comes back by itself.
 func TestKillAtPersistPoints(t *testing.T) {
+	t.Parallel()
 	comparePointsWithSource(t)
 	c := newCluster(t, options{env: []string{fmt.Sprintf("PEER_LOG_KEEP=%d", logKeep)}})
 	r := c.create("demo")
@@ -171,7 +172,16 @@ func (p *pointTest) check() {
 func (p *pointTest) pushSmall() { p.restartArmed(); p.pushUntilDeath(smallBytes) }
 func (p *pointTest) pushLarge() { p.restartArmed(); p.pushUntilDeath(largeBytes) }
 
+// pushBoth pushes both kinds where the node leads, and one of them elsewhere.
 func (p *pointTest) pushBoth() {
+	switch p.role {
+	case ownNode:
+		p.pushSmall()
+		return
+	case follower:
+		p.pushLarge()
+		return
+	}
 	p.pushSmall()
 	p.recover()
 	p.pushLarge()

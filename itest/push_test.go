@@ -8,6 +8,7 @@ import (
 // TestPushVariants does with branches and tags what people do, and looks at the
 // result on all nodes each time.
 func TestPushVariants(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, options{})
 	v := &pushVariants{c: c, r: c.create("demo"), ann: c.at(0)}
 	v.ann.git("", "init", "-q", "work")

@@ -81,7 +81,7 @@ func (s *storm) going() bool { return !s.over.Load() && !s.broken.Load() }
 // after a random time.
 func (s *storm) kill(random *rand.Rand, kills int) {
 	for i := 0; i < kills && s.going(); i++ {
-		pause(random, 600*time.Millisecond)
+		pause(random, 500*time.Millisecond)
 		victims := random.Perm(len(s.c.nodes))[:1]
 		if random.IntN(10) == 0 {
 			victims = random.Perm(len(s.c.nodes))[:2]
@@ -91,7 +91,7 @@ func (s *storm) kill(random *rand.Rand, kills int) {
 				s.fail("kill: %v", err)
 			}
 		}
-		pause(random, 400*time.Millisecond)
+		pause(random, 300*time.Millisecond)
 		for _, v := range victims {
 			if err := s.c.nodes[v].restart(); err != nil {
 				s.fail("restart: %v", err)

@@ -13,6 +13,7 @@ import (
 // TestRestartAll kills all nodes at the same moment while people push, several
 // times. What was acknowledged by then is there when they are back.
 func TestRestartAll(t *testing.T) {
+	t.Parallel()
 	rounds := 6
 	if testing.Short() {
 		rounds = 2
@@ -62,6 +63,7 @@ func TestRestartAll(t *testing.T) {
 // TestMissedMoreThanTheLogKeeps has a follower down for more entries than the
 // log keeps: it catches up by the table and its objects, while people go on.
 func TestMissedMoreThanTheLogKeeps(t *testing.T) {
+	t.Parallel()
 	missed, pushers := 1_050, 4
 	if testing.Short() {
 		missed = 3 * logKeep

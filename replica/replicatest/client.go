@@ -173,12 +173,17 @@ func (a *attempt) send() {
 
 func (a *attempt) again() {
 	if !a.s.calm && a.tries >= pushTries {
-		a.done = true
-		a.s.history.gaveUp(a.r, a.began)
-		a.think()
+		a.giveUp()
 		return
 	}
 	a.send()
+}
+
+// giveUp leaves open what became of the transaction.
+func (a *attempt) giveUp() {
+	a.done = true
+	a.s.history.gaveUp(a.r, a.began)
+	a.think()
 }
 
 // take takes an answer; one that came late counts as well, if it says anything.
@@ -197,6 +202,8 @@ func (a *attempt) take(got answer, round int) {
 		s.note(-1, "refused", uint64(a.number), uint64(got.refused.GetCode()))
 		s.ledger.refuse(a.r)
 		a.think()
+	case got.missing && a.tries >= pushTries:
+		a.giveUp()
 	case round == a.round:
 		a.round++ // its timeout is off
 		a.target = s.rng.IntN(len(s.members))

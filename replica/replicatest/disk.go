@@ -27,6 +27,8 @@ type disk struct {
 	staged map[string][]staged
 	// objects are in the repository; brought are in entries of the log.
 	objects, brought map[string]bool
+	// installed is the table that it began with, or caught up with last.
+	installed uint64
 	// published is up to where a restart need not publish again.
 	published uint64
 
@@ -93,7 +95,7 @@ func (d *disk) save(s *replica.Save) error {
 			return fmt.Errorf("install at %d behind commit index %d", at.GetIndex(), d.hard.GetCommit())
 		}
 		d.index, d.term, d.conf = at.GetIndex(), at.GetTerm(), proto.Clone(at.GetConfState()).(*pb.ConfState)
-		d.entries, d.table = nil, map[string][]byte{}
+		d.entries, d.table, d.installed = nil, map[string][]byte{}, at.GetIndex()
 	}
 	if err := d.append(s.Entries); err != nil {
 		return err

@@ -159,6 +159,7 @@ func (l *ledger) checkChain(m *member) {
 
 func (l *ledger) applied(m *member, a *replica.Applied) {
 	e := m.disk.entries[a.Index-m.disk.index-1]
+	l.checkObjects(m, a, e.GetData())
 	if known := l.entry(a.Index); known != nil {
 		if known.term != a.Term || !bytes.Equal(known.effect, effect(a)) {
 			l.s.fail("same result", "member %d makes something else of entry %d", m.number, a.Index)
@@ -166,6 +167,19 @@ func (l *ledger) applied(m *member, a *replica.Applied) {
 		return
 	}
 	l.first(m, a, e.GetData())
+}
+
+// checkObjects checks that refs move to what is durable here.
+//
+// NB: not for a transaction that was made from a listing of before the table that
+// this member caught up with. It may name objects that no ref of that table
+// reached any more, and no payload brings them to a member that never had them.
+func (l *ledger) checkObjects(m *member, a *replica.Applied, data []byte) {
+	for _, r := range a.Refs {
+		if len(r.New) > 0 && !m.disk.has(string(r.New)) && open(data).tx.GetBase() >= m.disk.installed {
+			l.s.fail("payload rule", "entry %d moves %s to an object that member %d has not", a.Index, r.Name, m.number)
+		}
+	}
 }
 
 // first takes down an entry that nobody has applied before.
@@ -178,11 +192,6 @@ func (l *ledger) first(m *member, a *replica.Applied, data []byte) {
 		term: a.Term, chain: l.twin.Chain, outcome: a.Outcome, repeat: a.Repeat, effect: effect(a),
 	})
 	l.whole(a, data)
-	for _, r := range a.Refs {
-		if len(r.New) > 0 && !m.disk.has(string(r.New)) {
-			l.s.fail("payload rule", "entry %d moves %s to an object that member %d has not", a.Index, r.Name, m.number)
-		}
-	}
 	if a.Outcome == nil {
 		return
 	}

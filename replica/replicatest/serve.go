@@ -36,6 +36,9 @@ const (
 type answer struct {
 	outcome *wire.Outcome
 	refused *wire.Result
+	// missing: an object is not there that the client took for known. It says
+	// nothing about an earlier attempt.
+	missing bool
 	leader  identity.PeerID // somebody else leads
 }
 
@@ -63,7 +66,7 @@ func (m *member) takePush(r *request, reply func(answer)) {
 		m.receive(r, reply)
 	default:
 		if !m.disk.holdsAll(newOIDs(r.tx)) {
-			reply(answer{})
+			reply(answer{missing: true})
 			return
 		}
 		m.propose(r, nil, reply)

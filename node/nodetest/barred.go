@@ -18,8 +18,9 @@ var errDead = errors.New("this process is dead")
 // can come to its end in peace.
 type barred struct {
 	node.Store
-	mu   sync.RWMutex // held for reading while something is written
-	dead bool
+	syncTakes time.Duration
+	mu        sync.RWMutex // held for reading while something is written
+	dead      bool
 }
 
 // die returns when all writes that were under way are done.
@@ -45,6 +46,7 @@ func (b *barred) write(f func() error) error {
 }
 
 func (b *barred) Save(turn []replica.Save) error {
+	time.Sleep(b.syncTakes) // whoever dies meanwhile has saved nothing
 	return b.write(func() error { return b.Store.Save(turn) })
 }
 

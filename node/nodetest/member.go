@@ -18,6 +18,8 @@ type Member struct {
 	Store *storetest.Store
 	// Repos is the directory of the repositories.
 	Repos string
+	// SyncTakes is how long the disk takes for each save. Zero: no time.
+	SyncTakes time.Duration
 	// Configure has the last word on the node's configuration at each start.
 	Configure func(*node.Config)
 
@@ -42,7 +44,7 @@ func (m *Member) Start() {
 
 // TryStart is Start for disks on which it may fail.
 func (m *Member) TryStart() error {
-	host, disk := m.net.Host(m.ID), &barred{Store: m.Store}
+	host, disk := m.net.Host(m.ID), &barred{Store: m.Store, syncTakes: m.SyncTakes}
 	c := node.Config{
 		Key: m.Key, ReposDir: m.Repos, Network: host, Store: disk, Logger: m.log,
 		Closed: true, Version: "test", Tick: m.tick, FreeBytesMin: 1,

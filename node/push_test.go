@@ -73,14 +73,38 @@ func pushesOfAllKinds(t *testing.T, m nodetest.Maker) {
 	mustPush(t, c, client, client.Sign(1, nil, nil, nodetest.Head(main, "refs/heads/many/0001")))
 	mustPush(t, c, client, client.Sign(1, nil, nil, nodetest.Move(main, large.OID, small.OID))) // back, by force
 
+	// One of two fails: with atomic both do, otherwise only that one.
+	for _, atomic := range []bool{true, false} {
+		both := client.Sign(1, nil, func(tx *wire.Transaction) { tx.Atomic = atomic },
+			nodetest.Move("refs/heads/many/0002", small.OID, none), nodetest.Move(main, large.OID, small.OID))
+		done, err := client.Send(deadline(t), both, c.IDs()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := wire.Code_CODE_OK
+		if atomic {
+			first = wire.Code_CODE_SIBLING
+		}
+		if r := done.GetOutcome().GetResults(); r[0].GetCode() != first || r[1].GetCode() != wire.Code_CODE_STALE {
+			t.Errorf("atomic %v: %v", atomic, r)
+		}
+		listed, err := client.List(deadline(t), c.Members[0].ID, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, there := listed.Refs["refs/heads/many/0002"]; there != atomic {
+			t.Errorf("atomic %v, and the branch is there: %v", atomic, there)
+		}
+	}
+
 	c.Converge(g)
 	for _, at := range c.Members {
 		listed, err := client.List(deadline(t), at.ID, nil)
 		if err != nil {
 			t.Fatalf("list: %v", err)
 		}
-		if n := len(listed.Refs); n != 1501 || listed.Refs[main] != small.OID {
-			t.Errorf("%d refs and main at %s, want 1501 and %s", n, listed.Refs[main], small.OID)
+		if n := len(listed.Refs); n != 1500 || listed.Refs[main] != small.OID {
+			t.Errorf("%d refs and main at %s, want 1500 and %s", n, listed.Refs[main], small.OID)
 		}
 		if head := listed.Welcome.GetHead(); head != "refs/heads/many/0001" {
 			t.Errorf("HEAD is %s", head)

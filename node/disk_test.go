@@ -144,7 +144,11 @@ func TestRestoredFromABackup(t *testing.T) {
 	if view := other.View(g); len(view.GetLeader()) > 0 || view.GetTerm() != term {
 		t.Fatalf("elected by a restored replica, in term %d after %d", view.GetTerm(), term)
 	}
-	// It serves what it has, as stale, and sends pushes elsewhere.
+	// It serves what it has, as stale, and refuses pushes at once.
+	_, err := client.Once(deadline(t), restored.ID, p)
+	if nodetest.CodeOf(err) != wire.FailureCode_FAILURE_NOT_LEADER || !strings.Contains(err.Error(), "backup") {
+		t.Errorf("a push at a restored replica: %v", err)
+	}
 	listed, err := client.List(deadline(t), restored.ID, nil)
 	if err != nil || !listed.Welcome.GetStale() {
 		t.Errorf("a restored replica's listing: %v, %v", listed, err)

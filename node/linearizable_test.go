@@ -79,7 +79,8 @@ func (h *history) add(client int, ref string, in call, called int64, out result)
 // die. Every ref must look like one register in one place.
 func TestLinearizable(t *testing.T) {
 	t.Parallel()
-	const seed, clients, refs, commits, runFor = 1, 6, 3, 400, 8 * time.Second
+	const clients, refs, commits, runFor = 6, 3, 400, 8 * time.Second
+	seed := seed(t)
 	c := nodetest.Start(t, 3, nil)
 	g := c.Found(node.InitOptions{})
 	values := someCommits(t, c, c.Client(g), commits)

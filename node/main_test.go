@@ -22,3 +22,19 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
+
+// seed is what a test draws from: always the same, unless PEER_TEST_SEED says
+// another.
+func seed(t *testing.T) uint64 {
+	t.Helper()
+	said := os.Getenv("PEER_TEST_SEED")
+	if said == "" {
+		return 1
+	}
+	n, err := strconv.ParseUint(said, 10, 64)
+	if err != nil {
+		t.Fatalf("PEER_TEST_SEED: %v", err)
+	}
+	t.Logf("seed %d", n)
+	return n
+}

@@ -122,7 +122,8 @@ func newPushers(c *nodetest.Cluster, client func() *nodetest.Client, n int, seed
 // The disks are honest: what was synced is there.
 func TestPowerLoss(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(3) {
+	first := 3 * seed(t)
+	for seed := first; seed < first+3; seed++ {
 		t.Run(fmt.Sprint("seed", seed), func(t *testing.T) {
 			t.Parallel()
 			powerLoss(t, seed, 5)

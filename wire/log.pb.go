@@ -24,6 +24,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Role is a member's part in raft's configuration.
+type Role int32
+
+const (
+	Role_ROLE_VOTER    Role = 0 // votes, in both halves of a joint configuration
+	Role_ROLE_LEARNER  Role = 1 // catches up, doesn't vote
+	Role_ROLE_INCOMING Role = 2 // votes in the new half only, while a change is under way
+	Role_ROLE_OUTGOING Role = 3 // votes in the old half only, while a change is under way
+)
+
+// Enum value maps for Role.
+var (
+	Role_name = map[int32]string{
+		0: "ROLE_VOTER",
+		1: "ROLE_LEARNER",
+		2: "ROLE_INCOMING",
+		3: "ROLE_OUTGOING",
+	}
+	Role_value = map[string]int32{
+		"ROLE_VOTER":    0,
+		"ROLE_LEARNER":  1,
+		"ROLE_INCOMING": 2,
+		"ROLE_OUTGOING": 3,
+	}
+)
+
+func (x Role) Enum() *Role {
+	p := new(Role)
+	*p = x
+	return p
+}
+
+func (x Role) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Role) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_log_proto_enumTypes[0].Descriptor()
+}
+
+func (Role) Type() protoreflect.EnumType {
+	return &file_wire_log_proto_enumTypes[0]
+}
+
+func (x Role) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Role.Descriptor instead.
+func (Role) EnumDescriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{0}
+}
+
 // Code says how one operation, or a whole transaction, ended.
 type Code int32
 
@@ -40,6 +93,8 @@ const (
 	Code_CODE_ID_REUSED     Code = 9  // the same ID with other bytes
 	Code_CODE_MALFORMED     Code = 10 // not a transaction of this repository
 	Code_CODE_NOT_HELD      Code = 11 // a lock token that is not the current one
+	Code_CODE_REMOVED       Code = 12 // the owner removed the repository
+	Code_CODE_LIST_AGAIN    Code = 13 // signed from a listing older than the floor
 )
 
 // Enum value maps for Code.
@@ -57,6 +112,8 @@ var (
 		9:  "CODE_ID_REUSED",
 		10: "CODE_MALFORMED",
 		11: "CODE_NOT_HELD",
+		12: "CODE_REMOVED",
+		13: "CODE_LIST_AGAIN",
 	}
 	Code_value = map[string]int32{
 		"CODE_OK":            0,
@@ -71,6 +128,8 @@ var (
 		"CODE_ID_REUSED":     9,
 		"CODE_MALFORMED":     10,
 		"CODE_NOT_HELD":      11,
+		"CODE_REMOVED":       12,
+		"CODE_LIST_AGAIN":    13,
 	}
 )
 
@@ -85,11 +144,11 @@ func (x Code) String() string {
 }
 
 func (Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_log_proto_enumTypes[0].Descriptor()
+	return file_wire_log_proto_enumTypes[1].Descriptor()
 }
 
 func (Code) Type() protoreflect.EnumType {
-	return &file_wire_log_proto_enumTypes[0]
+	return &file_wire_log_proto_enumTypes[1]
 }
 
 func (x Code) Number() protoreflect.EnumNumber {
@@ -98,7 +157,7 @@ func (x Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Code.Descriptor instead.
 func (Code) EnumDescriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{0}
+	return file_wire_log_proto_rawDescGZIP(), []int{1}
 }
 
 // Signed carries the exact bytes that a key signed. The signature covers a
@@ -268,10 +327,15 @@ func (x *Genesis) GetCreatedUnixMs() int64 {
 
 // Member is one seat in the group. Raft IDs are assigned here and never reused.
 type Member struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RaftId        uint64                 `protobuf:"varint,1,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`
-	Peer          []byte                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`   // peer ID, raw bytes
-	Nonce         []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"` // 16 bytes drawn by the member when it took the seat; a store without it neither votes nor acknowledges
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	RaftId uint64                 `protobuf:"varint,1,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`
+	Peer   []byte                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`                         // peer ID, raw bytes
+	Nonce  []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`                       // 16 bytes drawn by the member when it took the seat; a store without it neither votes nor acknowledges
+	Role   Role                   `protobuf:"varint,4,opt,name=role,proto3,enum=peer.wire.v1.Role" json:"role,omitempty"` // always a voter in a genesis
+	// How the seat goes back to the genesis, oldest first: each is an Introduction,
+	// the first signed by a member that the genesis names, each next one by the node
+	// that the one before introduced. Empty for members that the genesis names.
+	Proof         []*Signed `protobuf:"bytes,5,rep,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -327,6 +391,283 @@ func (x *Member) GetNonce() []byte {
 	return nil
 }
 
+func (x *Member) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_VOTER
+}
+
+func (x *Member) GetProof() []*Signed {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+// Introduction says that its signer, a member, gave the peer a seat.
+type Introduction struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Genesis       []byte                 `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"` // hash
+	Peer          []byte                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`
+	RaftId        uint64                 `protobuf:"varint,3,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Introduction) Reset() {
+	*x = Introduction{}
+	mi := &file_wire_log_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Introduction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Introduction) ProtoMessage() {}
+
+func (x *Introduction) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Introduction.ProtoReflect.Descriptor instead.
+func (*Introduction) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Introduction) GetGenesis() []byte {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *Introduction) GetPeer() []byte {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
+func (x *Introduction) GetRaftId() uint64 {
+	if x != nil {
+		return x.RaftId
+	}
+	return 0
+}
+
+// Settings are what the owner wants of the group. The leader moves the members
+// towards them.
+type Settings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`                // of the entry that set them; 0: the first ones
+	Replicas      uint32                 `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"`              // how many; 0: as many as the genesis names
+	GraceMs       int64                  `protobuf:"varint,3,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"` // a member gone for longer is replaced; 0: a day; negative: never
+	On            [][]byte               `protobuf:"bytes,4,rep,name=on,proto3" json:"on,omitempty"`                           // nodes that should be members, trusted by name
+	Off           [][]byte               `protobuf:"bytes,5,rep,name=off,proto3" json:"off,omitempty"`                         // nodes that should not
+	Priorities    []*Priority            `protobuf:"bytes,6,rep,name=priorities,proto3" json:"priorities,omitempty"`
+	Stay          bool                   `protobuf:"varint,7,opt,name=stay,proto3" json:"stay,omitempty"` // a leader does not hand over to a better one that came back
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Settings) Reset() {
+	*x = Settings{}
+	mi := &file_wire_log_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Settings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Settings) ProtoMessage() {}
+
+func (x *Settings) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Settings.ProtoReflect.Descriptor instead.
+func (*Settings) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Settings) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Settings) GetReplicas() uint32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+func (x *Settings) GetGraceMs() int64 {
+	if x != nil {
+		return x.GraceMs
+	}
+	return 0
+}
+
+func (x *Settings) GetOn() [][]byte {
+	if x != nil {
+		return x.On
+	}
+	return nil
+}
+
+func (x *Settings) GetOff() [][]byte {
+	if x != nil {
+		return x.Off
+	}
+	return nil
+}
+
+func (x *Settings) GetPriorities() []*Priority {
+	if x != nil {
+		return x.Priorities
+	}
+	return nil
+}
+
+func (x *Settings) GetStay() bool {
+	if x != nil {
+		return x.Stay
+	}
+	return false
+}
+
+// Priority puts a node before others where leaders are preferred: the higher
+// number first, then the higher ID. Nodes that are not named have 0.
+type Priority struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	Priority      int32                  `protobuf:"zigzag32,2,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Priority) Reset() {
+	*x = Priority{}
+	mi := &file_wire_log_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Priority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Priority) ProtoMessage() {}
+
+func (x *Priority) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Priority.ProtoReflect.Descriptor instead.
+func (*Priority) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Priority) GetPeer() []byte {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
+func (x *Priority) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+// MembershipChange rides in the context of raft's configuration entry: all
+// members as they are once it is applied, and the next raft ID.
+type MembershipChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Members       []*Member              `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	NextRaftId    uint64                 `protobuf:"varint,2,opt,name=next_raft_id,json=nextRaftId,proto3" json:"next_raft_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MembershipChange) Reset() {
+	*x = MembershipChange{}
+	mi := &file_wire_log_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MembershipChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MembershipChange) ProtoMessage() {}
+
+func (x *MembershipChange) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MembershipChange.ProtoReflect.Descriptor instead.
+func (*MembershipChange) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *MembershipChange) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *MembershipChange) GetNextRaftId() uint64 {
+	if x != nil {
+		return x.NextRaftId
+	}
+	return 0
+}
+
 // Policy says which keys may do what. It is judged by every replica at apply,
 // as of the index before.
 type Policy struct {
@@ -339,7 +680,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_wire_log_proto_msgTypes[3]
+	mi := &file_wire_log_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -351,7 +692,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[3]
+	mi := &file_wire_log_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -364,7 +705,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{3}
+	return file_wire_log_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Policy) GetVersion() uint64 {
@@ -399,7 +740,7 @@ type Transaction struct {
 
 func (x *Transaction) Reset() {
 	*x = Transaction{}
-	mi := &file_wire_log_proto_msgTypes[4]
+	mi := &file_wire_log_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -411,7 +752,7 @@ func (x *Transaction) String() string {
 func (*Transaction) ProtoMessage() {}
 
 func (x *Transaction) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[4]
+	mi := &file_wire_log_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -424,7 +765,7 @@ func (x *Transaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transaction.ProtoReflect.Descriptor instead.
 func (*Transaction) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{4}
+	return file_wire_log_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Transaction) GetGenesis() []byte {
@@ -491,6 +832,8 @@ type Operation struct {
 	//	*Operation_SetHead
 	//	*Operation_AcquireLock
 	//	*Operation_ReleaseLock
+	//	*Operation_Configure
+	//	*Operation_Remove
 	Kind          isOperation_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -498,7 +841,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_wire_log_proto_msgTypes[5]
+	mi := &file_wire_log_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +853,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[5]
+	mi := &file_wire_log_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +866,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{5}
+	return file_wire_log_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Operation) GetKind() isOperation_Kind {
@@ -569,6 +912,24 @@ func (x *Operation) GetReleaseLock() *ReleaseLock {
 	return nil
 }
 
+func (x *Operation) GetConfigure() *Configure {
+	if x != nil {
+		if x, ok := x.Kind.(*Operation_Configure); ok {
+			return x.Configure
+		}
+	}
+	return nil
+}
+
+func (x *Operation) GetRemove() *Remove {
+	if x != nil {
+		if x, ok := x.Kind.(*Operation_Remove); ok {
+			return x.Remove
+		}
+	}
+	return nil
+}
+
 type isOperation_Kind interface {
 	isOperation_Kind()
 }
@@ -589,6 +950,14 @@ type Operation_ReleaseLock struct {
 	ReleaseLock *ReleaseLock `protobuf:"bytes,4,opt,name=release_lock,json=releaseLock,proto3,oneof"`
 }
 
+type Operation_Configure struct {
+	Configure *Configure `protobuf:"bytes,5,opt,name=configure,proto3,oneof"`
+}
+
+type Operation_Remove struct {
+	Remove *Remove `protobuf:"bytes,6,opt,name=remove,proto3,oneof"`
+}
+
 func (*Operation_RefUpdate) isOperation_Kind() {}
 
 func (*Operation_SetHead) isOperation_Kind() {}
@@ -596,6 +965,10 @@ func (*Operation_SetHead) isOperation_Kind() {}
 func (*Operation_AcquireLock) isOperation_Kind() {}
 
 func (*Operation_ReleaseLock) isOperation_Kind() {}
+
+func (*Operation_Configure) isOperation_Kind() {}
+
+func (*Operation_Remove) isOperation_Kind() {}
 
 // RefUpdate is a compare-and-swap on one ref.
 type RefUpdate struct {
@@ -609,7 +982,7 @@ type RefUpdate struct {
 
 func (x *RefUpdate) Reset() {
 	*x = RefUpdate{}
-	mi := &file_wire_log_proto_msgTypes[6]
+	mi := &file_wire_log_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -621,7 +994,7 @@ func (x *RefUpdate) String() string {
 func (*RefUpdate) ProtoMessage() {}
 
 func (x *RefUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[6]
+	mi := &file_wire_log_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -634,7 +1007,7 @@ func (x *RefUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefUpdate.ProtoReflect.Descriptor instead.
 func (*RefUpdate) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{6}
+	return file_wire_log_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RefUpdate) GetName() string {
@@ -669,7 +1042,7 @@ type SetHead struct {
 
 func (x *SetHead) Reset() {
 	*x = SetHead{}
-	mi := &file_wire_log_proto_msgTypes[7]
+	mi := &file_wire_log_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -681,7 +1054,7 @@ func (x *SetHead) String() string {
 func (*SetHead) ProtoMessage() {}
 
 func (x *SetHead) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[7]
+	mi := &file_wire_log_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -694,7 +1067,7 @@ func (x *SetHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetHead.ProtoReflect.Descriptor instead.
 func (*SetHead) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{7}
+	return file_wire_log_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetHead) GetOld() string {
@@ -723,7 +1096,7 @@ type AcquireLock struct {
 
 func (x *AcquireLock) Reset() {
 	*x = AcquireLock{}
-	mi := &file_wire_log_proto_msgTypes[8]
+	mi := &file_wire_log_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +1108,7 @@ func (x *AcquireLock) String() string {
 func (*AcquireLock) ProtoMessage() {}
 
 func (x *AcquireLock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[8]
+	mi := &file_wire_log_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +1121,7 @@ func (x *AcquireLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLock.ProtoReflect.Descriptor instead.
 func (*AcquireLock) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{8}
+	return file_wire_log_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *AcquireLock) GetTtlMs() int64 {
@@ -782,7 +1155,7 @@ type ReleaseLock struct {
 
 func (x *ReleaseLock) Reset() {
 	*x = ReleaseLock{}
-	mi := &file_wire_log_proto_msgTypes[9]
+	mi := &file_wire_log_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +1167,7 @@ func (x *ReleaseLock) String() string {
 func (*ReleaseLock) ProtoMessage() {}
 
 func (x *ReleaseLock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[9]
+	mi := &file_wire_log_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +1180,7 @@ func (x *ReleaseLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLock.ProtoReflect.Descriptor instead.
 func (*ReleaseLock) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{9}
+	return file_wire_log_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReleaseLock) GetToken() uint64 {
@@ -817,20 +1190,123 @@ func (x *ReleaseLock) GetToken() uint64 {
 	return 0
 }
 
-// Entry is what raft replicates. One entry carries one signed transaction.
-type Entry struct {
+// Configure replaces the settings. Only an owner may; it names the version it changes.
+type Configure struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	StampUnixMs   int64                  `protobuf:"varint,2,opt,name=stamp_unix_ms,json=stampUnixMs,proto3" json:"stamp_unix_ms,omitempty"` // the leader's clock, never going back
-	Transaction   *Signed                `protobuf:"bytes,3,opt,name=transaction,proto3" json:"transaction,omitempty"`
-	Payload       *Payload               `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"` // absent when no object is new
+	OldVersion    uint64                 `protobuf:"varint,1,opt,name=old_version,json=oldVersion,proto3" json:"old_version,omitempty"`
+	Settings      *Settings              `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"` // its version is ignored: the entry's index becomes it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Configure) Reset() {
+	*x = Configure{}
+	mi := &file_wire_log_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Configure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Configure) ProtoMessage() {}
+
+func (x *Configure) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Configure.ProtoReflect.Descriptor instead.
+func (*Configure) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Configure) GetOldVersion() uint64 {
+	if x != nil {
+		return x.OldVersion
+	}
+	return 0
+}
+
+func (x *Configure) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// Remove ends the repository. Only an owner may; the tombstone stays.
+type Remove struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Remove) Reset() {
+	*x = Remove{}
+	mi := &file_wire_log_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Remove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Remove) ProtoMessage() {}
+
+func (x *Remove) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Remove.ProtoReflect.Descriptor instead.
+func (*Remove) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Remove) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Entry is what raft replicates. One entry carries one signed transaction, or
+// what the group itself decided.
+type Entry struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Version     uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	StampUnixMs int64                  `protobuf:"varint,2,opt,name=stamp_unix_ms,json=stampUnixMs,proto3" json:"stamp_unix_ms,omitempty"` // the leader's clock, never going back
+	Transaction *Signed                `protobuf:"bytes,3,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	Payload     *Payload               `protobuf:"bytes,4,opt,name=payload,proto3" json:"payload,omitempty"` // absent when no object is new
+	Collect     *Collect               `protobuf:"bytes,5,opt,name=collect,proto3" json:"collect,omitempty"`
+	// What the leader's table was when it proposed this entry. A replica whose own
+	// was another diverged.
+	State         *StateHash `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_wire_log_proto_msgTypes[10]
+	mi := &file_wire_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -842,7 +1318,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[10]
+	mi := &file_wire_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -855,7 +1331,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{10}
+	return file_wire_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Entry) GetVersion() uint32 {
@@ -886,6 +1362,127 @@ func (x *Entry) GetPayload() *Payload {
 	return nil
 }
 
+func (x *Entry) GetCollect() *Collect {
+	if x != nil {
+		return x.Collect
+	}
+	return nil
+}
+
+func (x *Entry) GetState() *StateHash {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+// Collect raises the floor: objects that no state from it on reaches may go, and
+// a transaction with an older base must be signed again.
+type Collect struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Floor         uint64                 `protobuf:"varint,1,opt,name=floor,proto3" json:"floor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Collect) Reset() {
+	*x = Collect{}
+	mi := &file_wire_log_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Collect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Collect) ProtoMessage() {}
+
+func (x *Collect) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Collect.ProtoReflect.Descriptor instead.
+func (*Collect) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Collect) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+// StateHash names one state of a table.
+type StateHash struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"`
+	Refs          []byte                 `protobuf:"bytes,3,opt,name=refs,proto3" json:"refs,omitempty"` // over the set of refs and HEAD
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateHash) Reset() {
+	*x = StateHash{}
+	mi := &file_wire_log_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateHash) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateHash) ProtoMessage() {}
+
+func (x *StateHash) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateHash.ProtoReflect.Descriptor instead.
+func (*StateHash) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *StateHash) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *StateHash) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *StateHash) GetRefs() []byte {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
 // Payload is a pack and its index, named by hash and size. Small ones ride in
 // the entry; large ones are staged on disk before the entry is appended.
 type Payload struct {
@@ -903,7 +1500,7 @@ type Payload struct {
 
 func (x *Payload) Reset() {
 	*x = Payload{}
-	mi := &file_wire_log_proto_msgTypes[11]
+	mi := &file_wire_log_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -915,7 +1512,7 @@ func (x *Payload) String() string {
 func (*Payload) ProtoMessage() {}
 
 func (x *Payload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[11]
+	mi := &file_wire_log_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -928,7 +1525,7 @@ func (x *Payload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payload.ProtoReflect.Descriptor instead.
 func (*Payload) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{11}
+	return file_wire_log_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Payload) GetName() string {
@@ -990,7 +1587,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_wire_log_proto_msgTypes[12]
+	mi := &file_wire_log_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +1599,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[12]
+	mi := &file_wire_log_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1015,7 +1612,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{12}
+	return file_wire_log_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Result) GetCode() Code {
@@ -1048,7 +1645,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_wire_log_proto_msgTypes[13]
+	mi := &file_wire_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1657,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[13]
+	mi := &file_wire_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1670,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{13}
+	return file_wire_log_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -1137,7 +1734,7 @@ type Ref struct {
 
 func (x *Ref) Reset() {
 	*x = Ref{}
-	mi := &file_wire_log_proto_msgTypes[14]
+	mi := &file_wire_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1746,7 @@ func (x *Ref) String() string {
 func (*Ref) ProtoMessage() {}
 
 func (x *Ref) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[14]
+	mi := &file_wire_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1759,7 @@ func (x *Ref) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ref.ProtoReflect.Descriptor instead.
 func (*Ref) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{14}
+	return file_wire_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Ref) GetName() string {
@@ -1200,7 +1797,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_wire_log_proto_msgTypes[15]
+	mi := &file_wire_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1809,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[15]
+	mi := &file_wire_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1822,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{15}
+	return file_wire_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Lock) GetOwner() []byte {
@@ -1266,13 +1863,20 @@ type TableMeta struct {
 	Head          string                 `protobuf:"bytes,5,opt,name=head,proto3" json:"head,omitempty"`
 	Policy        *Policy                `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"`
 	Lock          *Lock                  `protobuf:"bytes,7,opt,name=lock,proto3" json:"lock,omitempty"`
+	Members       []*Member              `protobuf:"bytes,8,rep,name=members,proto3" json:"members,omitempty"`
+	MembersIndex  uint64                 `protobuf:"varint,9,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"` // of the entry that set the members
+	NextRaftId    uint64                 `protobuf:"varint,10,opt,name=next_raft_id,json=nextRaftId,proto3" json:"next_raft_id,omitempty"`    // never reused
+	Settings      *Settings              `protobuf:"bytes,11,opt,name=settings,proto3" json:"settings,omitempty"`
+	Floor         uint64                 `protobuf:"varint,12,opt,name=floor,proto3" json:"floor,omitempty"`                      // see Collect
+	RefsHash      []byte                 `protobuf:"bytes,13,opt,name=refs_hash,json=refsHash,proto3" json:"refs_hash,omitempty"` // the running hash of the set of refs
+	Tombstone     *Tombstone             `protobuf:"bytes,14,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TableMeta) Reset() {
 	*x = TableMeta{}
-	mi := &file_wire_log_proto_msgTypes[16]
+	mi := &file_wire_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1284,7 +1888,7 @@ func (x *TableMeta) String() string {
 func (*TableMeta) ProtoMessage() {}
 
 func (x *TableMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[16]
+	mi := &file_wire_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1297,7 +1901,7 @@ func (x *TableMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableMeta.ProtoReflect.Descriptor instead.
 func (*TableMeta) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{16}
+	return file_wire_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TableMeta) GetIndex() uint64 {
@@ -1349,6 +1953,177 @@ func (x *TableMeta) GetLock() *Lock {
 	return nil
 }
 
+func (x *TableMeta) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *TableMeta) GetMembersIndex() uint64 {
+	if x != nil {
+		return x.MembersIndex
+	}
+	return 0
+}
+
+func (x *TableMeta) GetNextRaftId() uint64 {
+	if x != nil {
+		return x.NextRaftId
+	}
+	return 0
+}
+
+func (x *TableMeta) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *TableMeta) GetFloor() uint64 {
+	if x != nil {
+		return x.Floor
+	}
+	return 0
+}
+
+func (x *TableMeta) GetRefsHash() []byte {
+	if x != nil {
+		return x.RefsHash
+	}
+	return nil
+}
+
+func (x *TableMeta) GetTombstone() *Tombstone {
+	if x != nil {
+		return x.Tombstone
+	}
+	return nil
+}
+
+// Tombstone says that the owner removed the repository, and proves it.
+type Tombstone struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	StampUnixMs   int64                  `protobuf:"varint,2,opt,name=stamp_unix_ms,json=stampUnixMs,proto3" json:"stamp_unix_ms,omitempty"`
+	Transaction   *Signed                `protobuf:"bytes,3,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Tombstone) Reset() {
+	*x = Tombstone{}
+	mi := &file_wire_log_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tombstone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tombstone) ProtoMessage() {}
+
+func (x *Tombstone) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tombstone.ProtoReflect.Descriptor instead.
+func (*Tombstone) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Tombstone) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Tombstone) GetStampUnixMs() int64 {
+	if x != nil {
+		return x.StampUnixMs
+	}
+	return 0
+}
+
+func (x *Tombstone) GetTransaction() *Signed {
+	if x != nil {
+		return x.Transaction
+	}
+	return nil
+}
+
+// Retired is an object that a ref named until the entry at index.
+type Retired struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Oid           []byte                 `protobuf:"bytes,1,opt,name=oid,proto3" json:"oid,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	StampUnixMs   int64                  `protobuf:"varint,3,opt,name=stamp_unix_ms,json=stampUnixMs,proto3" json:"stamp_unix_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retired) Reset() {
+	*x = Retired{}
+	mi := &file_wire_log_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retired) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retired) ProtoMessage() {}
+
+func (x *Retired) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retired.ProtoReflect.Descriptor instead.
+func (*Retired) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Retired) GetOid() []byte {
+	if x != nil {
+		return x.Oid
+	}
+	return nil
+}
+
+func (x *Retired) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Retired) GetStampUnixMs() int64 {
+	if x != nil {
+		return x.StampUnixMs
+	}
+	return 0
+}
+
 // TableSnapshot is a whole table at one index.
 type TableSnapshot struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1356,13 +2131,14 @@ type TableSnapshot struct {
 	Meta          *TableMeta             `protobuf:"bytes,2,opt,name=meta,proto3" json:"meta,omitempty"`
 	Refs          []*Ref                 `protobuf:"bytes,3,rep,name=refs,proto3" json:"refs,omitempty"`
 	Outcomes      []*Outcome             `protobuf:"bytes,4,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
+	Retired       []*Retired             `protobuf:"bytes,5,rep,name=retired,proto3" json:"retired,omitempty"` // since the floor
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TableSnapshot) Reset() {
 	*x = TableSnapshot{}
-	mi := &file_wire_log_proto_msgTypes[17]
+	mi := &file_wire_log_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +2150,7 @@ func (x *TableSnapshot) String() string {
 func (*TableSnapshot) ProtoMessage() {}
 
 func (x *TableSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[17]
+	mi := &file_wire_log_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,7 +2163,7 @@ func (x *TableSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableSnapshot.ProtoReflect.Descriptor instead.
 func (*TableSnapshot) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{17}
+	return file_wire_log_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TableSnapshot) GetGenesis() *Signed {
@@ -1418,6 +2194,13 @@ func (x *TableSnapshot) GetOutcomes() []*Outcome {
 	return nil
 }
 
+func (x *TableSnapshot) GetRetired() []*Retired {
+	if x != nil {
+		return x.Retired
+	}
+	return nil
+}
+
 var File_wire_log_proto protoreflect.FileDescriptor
 
 const file_wire_log_proto_rawDesc = "" +
@@ -1435,11 +2218,34 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x0edefault_branch\x18\x05 \x01(\tR\rdefaultBranch\x12.\n" +
 	"\amembers\x18\x06 \x03(\v2\x14.peer.wire.v1.MemberR\amembers\x12,\n" +
 	"\x06policy\x18\a \x01(\v2\x14.peer.wire.v1.PolicyR\x06policy\x12&\n" +
-	"\x0fcreated_unix_ms\x18\b \x01(\x03R\rcreatedUnixMs\"K\n" +
+	"\x0fcreated_unix_ms\x18\b \x01(\x03R\rcreatedUnixMs\"\x9f\x01\n" +
 	"\x06Member\x12\x17\n" +
 	"\araft_id\x18\x01 \x01(\x04R\x06raftId\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12\x14\n" +
-	"\x05nonce\x18\x03 \x01(\fR\x05nonce\"<\n" +
+	"\x05nonce\x18\x03 \x01(\fR\x05nonce\x12&\n" +
+	"\x04role\x18\x04 \x01(\x0e2\x12.peer.wire.v1.RoleR\x04role\x12*\n" +
+	"\x05proof\x18\x05 \x03(\v2\x14.peer.wire.v1.SignedR\x05proof\"U\n" +
+	"\fIntroduction\x12\x18\n" +
+	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x12\n" +
+	"\x04peer\x18\x02 \x01(\fR\x04peer\x12\x17\n" +
+	"\araft_id\x18\x03 \x01(\x04R\x06raftId\"\xc9\x01\n" +
+	"\bSettings\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1a\n" +
+	"\breplicas\x18\x02 \x01(\rR\breplicas\x12\x19\n" +
+	"\bgrace_ms\x18\x03 \x01(\x03R\agraceMs\x12\x0e\n" +
+	"\x02on\x18\x04 \x03(\fR\x02on\x12\x10\n" +
+	"\x03off\x18\x05 \x03(\fR\x03off\x126\n" +
+	"\n" +
+	"priorities\x18\x06 \x03(\v2\x16.peer.wire.v1.PriorityR\n" +
+	"priorities\x12\x12\n" +
+	"\x04stay\x18\a \x01(\bR\x04stay\":\n" +
+	"\bPriority\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x1a\n" +
+	"\bpriority\x18\x02 \x01(\x11R\bpriority\"d\n" +
+	"\x10MembershipChange\x12.\n" +
+	"\amembers\x18\x01 \x03(\v2\x14.peer.wire.v1.MemberR\amembers\x12 \n" +
+	"\fnext_raft_id\x18\x02 \x01(\x04R\n" +
+	"nextRaftId\"<\n" +
 	"\x06Policy\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x18\n" +
 	"\awriters\x18\x02 \x03(\fR\awriters\"\xef\x01\n" +
@@ -1453,13 +2259,15 @@ const file_wire_log_proto_rawDesc = "" +
 	"\n" +
 	"operations\x18\a \x03(\v2\x17.peer.wire.v1.OperationR\n" +
 	"operations\x12!\n" +
-	"\fpush_options\x18\b \x03(\tR\vpushOptions\"\x81\x02\n" +
+	"\fpush_options\x18\b \x03(\tR\vpushOptions\"\xea\x02\n" +
 	"\tOperation\x128\n" +
 	"\n" +
 	"ref_update\x18\x01 \x01(\v2\x17.peer.wire.v1.RefUpdateH\x00R\trefUpdate\x122\n" +
 	"\bset_head\x18\x02 \x01(\v2\x15.peer.wire.v1.SetHeadH\x00R\asetHead\x12>\n" +
 	"\facquire_lock\x18\x03 \x01(\v2\x19.peer.wire.v1.AcquireLockH\x00R\vacquireLock\x12>\n" +
-	"\frelease_lock\x18\x04 \x01(\v2\x19.peer.wire.v1.ReleaseLockH\x00R\vreleaseLockB\x06\n" +
+	"\frelease_lock\x18\x04 \x01(\v2\x19.peer.wire.v1.ReleaseLockH\x00R\vreleaseLock\x127\n" +
+	"\tconfigure\x18\x05 \x01(\v2\x17.peer.wire.v1.ConfigureH\x00R\tconfigure\x12.\n" +
+	"\x06remove\x18\x06 \x01(\v2\x14.peer.wire.v1.RemoveH\x00R\x06removeB\x06\n" +
 	"\x04kind\"C\n" +
 	"\tRefUpdate\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -1473,12 +2281,26 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\x04R\x05token\"#\n" +
 	"\vReleaseLock\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\x04R\x05token\"\xae\x01\n" +
+	"\x05token\x18\x01 \x01(\x04R\x05token\"`\n" +
+	"\tConfigure\x12\x1f\n" +
+	"\vold_version\x18\x01 \x01(\x04R\n" +
+	"oldVersion\x122\n" +
+	"\bsettings\x18\x02 \x01(\v2\x16.peer.wire.v1.SettingsR\bsettings\" \n" +
+	"\x06Remove\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x8e\x02\n" +
 	"\x05Entry\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\"\n" +
 	"\rstamp_unix_ms\x18\x02 \x01(\x03R\vstampUnixMs\x126\n" +
 	"\vtransaction\x18\x03 \x01(\v2\x14.peer.wire.v1.SignedR\vtransaction\x12/\n" +
-	"\apayload\x18\x04 \x01(\v2\x15.peer.wire.v1.PayloadR\apayload\"\xd5\x01\n" +
+	"\apayload\x18\x04 \x01(\v2\x15.peer.wire.v1.PayloadR\apayload\x12/\n" +
+	"\acollect\x18\x05 \x01(\v2\x15.peer.wire.v1.CollectR\acollect\x12-\n" +
+	"\x05state\x18\x06 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\"\x1f\n" +
+	"\aCollect\x12\x14\n" +
+	"\x05floor\x18\x01 \x01(\x04R\x05floor\"K\n" +
+	"\tStateHash\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05chain\x18\x02 \x01(\fR\x05chain\x12\x12\n" +
+	"\x04refs\x18\x03 \x01(\fR\x04refs\"\xd5\x01\n" +
 	"\aPayload\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tpack_size\x18\x02 \x01(\x04R\bpackSize\x12\x1f\n" +
@@ -1510,7 +2332,7 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12&\n" +
 	"\x0fexpires_unix_ms\x18\x03 \x01(\x03R\rexpiresUnixMs\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xd9\x01\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xee\x03\n" +
 	"\tTableMeta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -1518,12 +2340,36 @@ const file_wire_log_proto_rawDesc = "" +
 	"\rstamp_unix_ms\x18\x04 \x01(\x03R\vstampUnixMs\x12\x12\n" +
 	"\x04head\x18\x05 \x01(\tR\x04head\x12,\n" +
 	"\x06policy\x18\x06 \x01(\v2\x14.peer.wire.v1.PolicyR\x06policy\x12&\n" +
-	"\x04lock\x18\a \x01(\v2\x12.peer.wire.v1.LockR\x04lock\"\xc6\x01\n" +
+	"\x04lock\x18\a \x01(\v2\x12.peer.wire.v1.LockR\x04lock\x12.\n" +
+	"\amembers\x18\b \x03(\v2\x14.peer.wire.v1.MemberR\amembers\x12#\n" +
+	"\rmembers_index\x18\t \x01(\x04R\fmembersIndex\x12 \n" +
+	"\fnext_raft_id\x18\n" +
+	" \x01(\x04R\n" +
+	"nextRaftId\x122\n" +
+	"\bsettings\x18\v \x01(\v2\x16.peer.wire.v1.SettingsR\bsettings\x12\x14\n" +
+	"\x05floor\x18\f \x01(\x04R\x05floor\x12\x1b\n" +
+	"\trefs_hash\x18\r \x01(\fR\brefsHash\x125\n" +
+	"\ttombstone\x18\x0e \x01(\v2\x17.peer.wire.v1.TombstoneR\ttombstone\"}\n" +
+	"\tTombstone\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\"\n" +
+	"\rstamp_unix_ms\x18\x02 \x01(\x03R\vstampUnixMs\x126\n" +
+	"\vtransaction\x18\x03 \x01(\v2\x14.peer.wire.v1.SignedR\vtransaction\"U\n" +
+	"\aRetired\x12\x10\n" +
+	"\x03oid\x18\x01 \x01(\fR\x03oid\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\"\n" +
+	"\rstamp_unix_ms\x18\x03 \x01(\x03R\vstampUnixMs\"\xf7\x01\n" +
 	"\rTableSnapshot\x12.\n" +
 	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12+\n" +
 	"\x04meta\x18\x02 \x01(\v2\x17.peer.wire.v1.TableMetaR\x04meta\x12%\n" +
 	"\x04refs\x18\x03 \x03(\v2\x11.peer.wire.v1.RefR\x04refs\x121\n" +
-	"\boutcomes\x18\x04 \x03(\v2\x15.peer.wire.v1.OutcomeR\boutcomes*\xeb\x01\n" +
+	"\boutcomes\x18\x04 \x03(\v2\x15.peer.wire.v1.OutcomeR\boutcomes\x12/\n" +
+	"\aretired\x18\x05 \x03(\v2\x15.peer.wire.v1.RetiredR\aretired*N\n" +
+	"\x04Role\x12\x0e\n" +
+	"\n" +
+	"ROLE_VOTER\x10\x00\x12\x10\n" +
+	"\fROLE_LEARNER\x10\x01\x12\x11\n" +
+	"\rROLE_INCOMING\x10\x02\x12\x11\n" +
+	"\rROLE_OUTGOING\x10\x03*\x92\x02\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1538,7 +2384,9 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x0eCODE_ID_REUSED\x10\t\x12\x12\n" +
 	"\x0eCODE_MALFORMED\x10\n" +
 	"\x12\x11\n" +
-	"\rCODE_NOT_HELD\x10\vB\vZ\tpeer/wireb\x06proto3"
+	"\rCODE_NOT_HELD\x10\v\x12\x10\n" +
+	"\fCODE_REMOVED\x10\f\x12\x13\n" +
+	"\x0fCODE_LIST_AGAIN\x10\rB\vZ\tpeer/wireb\x06proto3"
 
 var (
 	file_wire_log_proto_rawDescOnce sync.Once
@@ -1552,53 +2400,78 @@ func file_wire_log_proto_rawDescGZIP() []byte {
 	return file_wire_log_proto_rawDescData
 }
 
-var file_wire_log_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_wire_log_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_wire_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_wire_log_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_wire_log_proto_goTypes = []any{
-	(Code)(0),             // 0: peer.wire.v1.Code
-	(*Signed)(nil),        // 1: peer.wire.v1.Signed
-	(*Genesis)(nil),       // 2: peer.wire.v1.Genesis
-	(*Member)(nil),        // 3: peer.wire.v1.Member
-	(*Policy)(nil),        // 4: peer.wire.v1.Policy
-	(*Transaction)(nil),   // 5: peer.wire.v1.Transaction
-	(*Operation)(nil),     // 6: peer.wire.v1.Operation
-	(*RefUpdate)(nil),     // 7: peer.wire.v1.RefUpdate
-	(*SetHead)(nil),       // 8: peer.wire.v1.SetHead
-	(*AcquireLock)(nil),   // 9: peer.wire.v1.AcquireLock
-	(*ReleaseLock)(nil),   // 10: peer.wire.v1.ReleaseLock
-	(*Entry)(nil),         // 11: peer.wire.v1.Entry
-	(*Payload)(nil),       // 12: peer.wire.v1.Payload
-	(*Result)(nil),        // 13: peer.wire.v1.Result
-	(*Outcome)(nil),       // 14: peer.wire.v1.Outcome
-	(*Ref)(nil),           // 15: peer.wire.v1.Ref
-	(*Lock)(nil),          // 16: peer.wire.v1.Lock
-	(*TableMeta)(nil),     // 17: peer.wire.v1.TableMeta
-	(*TableSnapshot)(nil), // 18: peer.wire.v1.TableSnapshot
+	(Role)(0),                // 0: peer.wire.v1.Role
+	(Code)(0),                // 1: peer.wire.v1.Code
+	(*Signed)(nil),           // 2: peer.wire.v1.Signed
+	(*Genesis)(nil),          // 3: peer.wire.v1.Genesis
+	(*Member)(nil),           // 4: peer.wire.v1.Member
+	(*Introduction)(nil),     // 5: peer.wire.v1.Introduction
+	(*Settings)(nil),         // 6: peer.wire.v1.Settings
+	(*Priority)(nil),         // 7: peer.wire.v1.Priority
+	(*MembershipChange)(nil), // 8: peer.wire.v1.MembershipChange
+	(*Policy)(nil),           // 9: peer.wire.v1.Policy
+	(*Transaction)(nil),      // 10: peer.wire.v1.Transaction
+	(*Operation)(nil),        // 11: peer.wire.v1.Operation
+	(*RefUpdate)(nil),        // 12: peer.wire.v1.RefUpdate
+	(*SetHead)(nil),          // 13: peer.wire.v1.SetHead
+	(*AcquireLock)(nil),      // 14: peer.wire.v1.AcquireLock
+	(*ReleaseLock)(nil),      // 15: peer.wire.v1.ReleaseLock
+	(*Configure)(nil),        // 16: peer.wire.v1.Configure
+	(*Remove)(nil),           // 17: peer.wire.v1.Remove
+	(*Entry)(nil),            // 18: peer.wire.v1.Entry
+	(*Collect)(nil),          // 19: peer.wire.v1.Collect
+	(*StateHash)(nil),        // 20: peer.wire.v1.StateHash
+	(*Payload)(nil),          // 21: peer.wire.v1.Payload
+	(*Result)(nil),           // 22: peer.wire.v1.Result
+	(*Outcome)(nil),          // 23: peer.wire.v1.Outcome
+	(*Ref)(nil),              // 24: peer.wire.v1.Ref
+	(*Lock)(nil),             // 25: peer.wire.v1.Lock
+	(*TableMeta)(nil),        // 26: peer.wire.v1.TableMeta
+	(*Tombstone)(nil),        // 27: peer.wire.v1.Tombstone
+	(*Retired)(nil),          // 28: peer.wire.v1.Retired
+	(*TableSnapshot)(nil),    // 29: peer.wire.v1.TableSnapshot
 }
 var file_wire_log_proto_depIdxs = []int32{
-	3,  // 0: peer.wire.v1.Genesis.members:type_name -> peer.wire.v1.Member
-	4,  // 1: peer.wire.v1.Genesis.policy:type_name -> peer.wire.v1.Policy
-	6,  // 2: peer.wire.v1.Transaction.operations:type_name -> peer.wire.v1.Operation
-	7,  // 3: peer.wire.v1.Operation.ref_update:type_name -> peer.wire.v1.RefUpdate
-	8,  // 4: peer.wire.v1.Operation.set_head:type_name -> peer.wire.v1.SetHead
-	9,  // 5: peer.wire.v1.Operation.acquire_lock:type_name -> peer.wire.v1.AcquireLock
-	10, // 6: peer.wire.v1.Operation.release_lock:type_name -> peer.wire.v1.ReleaseLock
-	1,  // 7: peer.wire.v1.Entry.transaction:type_name -> peer.wire.v1.Signed
-	12, // 8: peer.wire.v1.Entry.payload:type_name -> peer.wire.v1.Payload
-	0,  // 9: peer.wire.v1.Result.code:type_name -> peer.wire.v1.Code
-	13, // 10: peer.wire.v1.Outcome.result:type_name -> peer.wire.v1.Result
-	13, // 11: peer.wire.v1.Outcome.results:type_name -> peer.wire.v1.Result
-	4,  // 12: peer.wire.v1.TableMeta.policy:type_name -> peer.wire.v1.Policy
-	16, // 13: peer.wire.v1.TableMeta.lock:type_name -> peer.wire.v1.Lock
-	1,  // 14: peer.wire.v1.TableSnapshot.genesis:type_name -> peer.wire.v1.Signed
-	17, // 15: peer.wire.v1.TableSnapshot.meta:type_name -> peer.wire.v1.TableMeta
-	15, // 16: peer.wire.v1.TableSnapshot.refs:type_name -> peer.wire.v1.Ref
-	14, // 17: peer.wire.v1.TableSnapshot.outcomes:type_name -> peer.wire.v1.Outcome
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	4,  // 0: peer.wire.v1.Genesis.members:type_name -> peer.wire.v1.Member
+	9,  // 1: peer.wire.v1.Genesis.policy:type_name -> peer.wire.v1.Policy
+	0,  // 2: peer.wire.v1.Member.role:type_name -> peer.wire.v1.Role
+	2,  // 3: peer.wire.v1.Member.proof:type_name -> peer.wire.v1.Signed
+	7,  // 4: peer.wire.v1.Settings.priorities:type_name -> peer.wire.v1.Priority
+	4,  // 5: peer.wire.v1.MembershipChange.members:type_name -> peer.wire.v1.Member
+	11, // 6: peer.wire.v1.Transaction.operations:type_name -> peer.wire.v1.Operation
+	12, // 7: peer.wire.v1.Operation.ref_update:type_name -> peer.wire.v1.RefUpdate
+	13, // 8: peer.wire.v1.Operation.set_head:type_name -> peer.wire.v1.SetHead
+	14, // 9: peer.wire.v1.Operation.acquire_lock:type_name -> peer.wire.v1.AcquireLock
+	15, // 10: peer.wire.v1.Operation.release_lock:type_name -> peer.wire.v1.ReleaseLock
+	16, // 11: peer.wire.v1.Operation.configure:type_name -> peer.wire.v1.Configure
+	17, // 12: peer.wire.v1.Operation.remove:type_name -> peer.wire.v1.Remove
+	6,  // 13: peer.wire.v1.Configure.settings:type_name -> peer.wire.v1.Settings
+	2,  // 14: peer.wire.v1.Entry.transaction:type_name -> peer.wire.v1.Signed
+	21, // 15: peer.wire.v1.Entry.payload:type_name -> peer.wire.v1.Payload
+	19, // 16: peer.wire.v1.Entry.collect:type_name -> peer.wire.v1.Collect
+	20, // 17: peer.wire.v1.Entry.state:type_name -> peer.wire.v1.StateHash
+	1,  // 18: peer.wire.v1.Result.code:type_name -> peer.wire.v1.Code
+	22, // 19: peer.wire.v1.Outcome.result:type_name -> peer.wire.v1.Result
+	22, // 20: peer.wire.v1.Outcome.results:type_name -> peer.wire.v1.Result
+	9,  // 21: peer.wire.v1.TableMeta.policy:type_name -> peer.wire.v1.Policy
+	25, // 22: peer.wire.v1.TableMeta.lock:type_name -> peer.wire.v1.Lock
+	4,  // 23: peer.wire.v1.TableMeta.members:type_name -> peer.wire.v1.Member
+	6,  // 24: peer.wire.v1.TableMeta.settings:type_name -> peer.wire.v1.Settings
+	27, // 25: peer.wire.v1.TableMeta.tombstone:type_name -> peer.wire.v1.Tombstone
+	2,  // 26: peer.wire.v1.Tombstone.transaction:type_name -> peer.wire.v1.Signed
+	2,  // 27: peer.wire.v1.TableSnapshot.genesis:type_name -> peer.wire.v1.Signed
+	26, // 28: peer.wire.v1.TableSnapshot.meta:type_name -> peer.wire.v1.TableMeta
+	24, // 29: peer.wire.v1.TableSnapshot.refs:type_name -> peer.wire.v1.Ref
+	23, // 30: peer.wire.v1.TableSnapshot.outcomes:type_name -> peer.wire.v1.Outcome
+	28, // 31: peer.wire.v1.TableSnapshot.retired:type_name -> peer.wire.v1.Retired
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_wire_log_proto_init() }
@@ -1606,19 +2479,21 @@ func file_wire_log_proto_init() {
 	if File_wire_log_proto != nil {
 		return
 	}
-	file_wire_log_proto_msgTypes[5].OneofWrappers = []any{
+	file_wire_log_proto_msgTypes[9].OneofWrappers = []any{
 		(*Operation_RefUpdate)(nil),
 		(*Operation_SetHead)(nil),
 		(*Operation_AcquireLock)(nil),
 		(*Operation_ReleaseLock)(nil),
+		(*Operation_Configure)(nil),
+		(*Operation_Remove)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_log_proto_rawDesc), len(file_wire_log_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   18,
+			NumEnums:      2,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

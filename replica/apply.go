@@ -99,6 +99,7 @@ func (t *Table) advance(index, term uint64, data []byte, stampMillis int64) {
 		Index: index, Term: term, Chain: h.Sum(nil),
 		StampUnixMs: max(t.meta.GetStampUnixMs(), stampMillis),
 		Head:        t.meta.GetHead(), Policy: t.meta.GetPolicy(), Lock: t.meta.GetLock(),
+		RefsHash: t.meta.GetRefsHash(),
 	}
 }
 

@@ -170,6 +170,7 @@ func (g *Genesis) Found(rules Rules) Save {
 	t.meta = &wire.TableMeta{
 		Index: firstIndex, Term: firstTerm, Chain: g.Hash[:],
 		Head: g.DefaultBranch, Policy: g.Policy,
+		RefsHash: HashRefs(nil, g.DefaultBranch),
 	}
 	t.saveAll()
 	return Save{

@@ -54,6 +54,7 @@ func (t *Table) operate(signer identity.PublicKey, tx *wire.Transaction, done *A
 	if t.Head() != head {
 		done.Head = t.Head()
 	}
+	t.rehash(done.Refs, head)
 }
 
 func isDelete(op *wire.Operation) bool {

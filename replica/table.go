@@ -70,6 +70,9 @@ func LoadTable(scan func(func(key string, value []byte) error) error, rules Rule
 	if t.genesis == nil || t.meta.GetIndex() < firstIndex {
 		return nil, errors.New("load table: no genesis or no position in the store")
 	}
+	if err := t.checkRefs(); err != nil {
+		return nil, fmt.Errorf("load table: %w", err)
+	}
 	return t, nil
 }
 
@@ -255,6 +258,9 @@ func fromSnapshot(s *wire.TableSnapshot, g *Genesis, rules Rules) (*Table, error
 		if err := t.putOutcome(o); err != nil {
 			return nil, fmt.Errorf("snapshot: %w", err)
 		}
+	}
+	if err := t.checkRefs(); err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	t.saveAll()
 	return t, nil

@@ -91,6 +91,9 @@ func runNode(ctx context.Context, a *app, f *netFlags, complete func(*NodeConfig
 		return err
 	}
 	node, err := a.start(ctx, cfg)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return hinted(fmt.Errorf("start node: %w", err), "stop the process that holds the port, or choose another one (0 takes any that is free)")
+	}
 	if err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}

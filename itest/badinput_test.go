@@ -173,15 +173,21 @@ func TestBadInputHomes(t *testing.T) {
 		}
 		defer taken.Close()
 		port := taken.Addr().(*net.TCPAddr).Port
-		for i, args := range [][]string{
-			{"--listen", fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port)},
-			{"--grpc-port", fmt.Sprint(port)},
-			{"--git-port", fmt.Sprint(port)},
-			{"--listen", fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", c.nodes[1].port)},
+		for i, held := range []struct {
+			flag, form string
+			port       int
+		}{
+			{"--listen", "/ip4/127.0.0.1/tcp/%d", port},
+			{"--grpc-port", "%d", port},
+			{"--git-port", "%d", port},
+			{"--listen", "/ip4/127.0.0.1/tcp/%d", c.nodes[1].port},
 		} {
 			p := c.guest(fmt.Sprintf("port%d", i), "")
-			r := p.tryPeer(append([]string{"node"}, args...)...)
+			r := p.tryPeer("node", held.flag, fmt.Sprintf(held.form, held.port))
 			wantError(t, withoutLog(r), "in use")
+			if !strings.Contains(r.err, fmt.Sprint(held.port)) || !strings.Contains(r.err, "choose another one") {
+				t.Errorf("it does not name the port, or not what to type: %v", r)
+			}
 			if _, err := os.Stat(filepath.Join(p.home, "peer.pid")); err == nil {
 				t.Error("peer.pid stays, and no node runs")
 			}

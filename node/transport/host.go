@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"syscall"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/crypto"
@@ -214,10 +213,7 @@ func listen(ctx context.Context, h *basichost.BasicHost, addrs []ma.Multiaddr) e
 		if err == nil {
 			err = sw.AddListenAddr(a)
 		}
-		switch {
-		case errors.Is(err, syscall.EADDRINUSE):
-			return fmt.Errorf("listen on %s: the address is in use: stop the process that holds it, or choose another port (0 takes any free one): %w", a, err)
-		case err != nil:
+		if err != nil {
 			return fmt.Errorf("listen on %s: %w", a, err)
 		}
 	}

@@ -94,9 +94,6 @@ func (t *Transport) start(addrs []ma.Multiaddr) error {
 	t.peers = newPeerEvents(t.host.Network())
 	t.keeper = newKeeper(t)
 	t.host.SetStreamHandler(t.names.protocol(aliveProtocol), answerAlive)
-	if err := t.startDHT(); err != nil {
-		return fmt.Errorf("start dht: %w", err)
-	}
 	if err := t.watchIdentify(); err != nil {
 		return err
 	}
@@ -104,6 +101,11 @@ func (t *Transport) start(addrs []ma.Multiaddr) error {
 		return err
 	}
 	t.host.Start()
+	// NB: only now. The DHT dials at once, and in a host that was never started,
+	// as when a port is taken, such a dial never returns, nor then would close.
+	if err := t.startDHT(); err != nil {
+		return fmt.Errorf("start dht: %w", err)
+	}
 	if err := t.startReach(); err != nil {
 		return err
 	}

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,7 +146,7 @@ func TestRefusesBadConfig(t *testing.T) {
 		"bad listen":         {func(c *Config) { c.Listen = []string{"0.0.0.0:4001"} }, []string{`"0.0.0.0:4001"`, "/ip4/"}},
 		"quic with a secret": {func(c *Config) { c.Secret, c.Listen = "s", DefaultListen(false) }, []string{"quic-v1", "secret"}},
 		"bad bootstrap":      {func(c *Config) { c.Bootstrap = []string{"/ip4/127.0.0.1/tcp/1"} }, []string{"bootstrap", "/p2p/"}},
-		"address in use":     {func(c *Config) { c.Listen = []string{where} }, []string{where, "in use", "another port"}},
+		"address in use":     {func(c *Config) { c.Listen = []string{where} }, []string{where, "in use"}},
 		"in use, reused port": {func(c *Config) { c.Listen, c.HolePunch = []string{where}, true },
 			[]string{where, "in use"}},
 		"book does not load": {func(c *Config) {
@@ -162,6 +166,42 @@ func TestRefusesBadConfig(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAddressInUseBesideANetwork has others answer before the address is found
+// to be taken: what has begun to dial must not keep the host from being closed.
+func TestAddressInUseBesideANetwork(t *testing.T) {
+	busy := start(t, config(t))
+	for _, taken := range []string{strings.Split(busy.Addrs()[0], "/p2p/")[0], busyUDP(t)} {
+		cfg := config(t, bootstrap(busy))
+		cfg.Listen = append(slices.Repeat(cfg.Listen, 300), taken) // time for a dial
+		ended := make(chan error, 1)
+		go func() {
+			tr, err := New(context.WithoutCancel(t.Context()), cfg)
+			if err == nil {
+				err = errors.Join(errors.New("accepted"), tr.Close())
+			}
+			ended <- err
+		}()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), taken) {
+				t.Errorf("%s: %v", taken, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: neither refused nor accepted", taken)
+		}
+	}
+}
+
+func busyUDP(t *testing.T) string {
+	t.Helper()
+	c, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return fmt.Sprintf("/ip4/127.0.0.1/udp/%d/quic-v1", c.LocalAddr().(*net.UDPAddr).Port)
 }
 
 func TestSecretClosesTheNetwork(t *testing.T) {

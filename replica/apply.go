@@ -54,6 +54,8 @@ type Applied struct {
 	Head string
 	// Payload holds the objects that the refs need; nil when nothing changed.
 	Payload *wire.Payload
+	// State is what the leader's table was when it proposed the entry.
+	State *wire.StateHash
 }
 
 // RefChange is one ref that moved. An empty old or new object ID: created, deleted.
@@ -79,7 +81,7 @@ func (t *Table) Apply(index, term uint64, data []byte) (Applied, error) {
 		}
 	}
 	t.advance(index, term, data, entry.GetStampUnixMs())
-	done.StampMillis = t.Stamp()
+	done.StampMillis, done.State = t.Stamp(), entry.GetState()
 	if len(data) > 0 {
 		t.applyTransaction(entry, &done)
 	}

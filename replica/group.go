@@ -70,6 +70,7 @@ type Group struct {
 	heard map[uint64]uint64
 	// compacted is the last index asked to be forgotten.
 	compacted uint64
+	states    states
 }
 
 // New starts a member from what its store holds.
@@ -104,6 +105,7 @@ func New(c Config) (*Group, error) {
 		return nil, fmt.Errorf("group of %s: %w", g.genesis.Name, err)
 	}
 	g.rn = rn
+	g.states.add(g.table.State())
 	return g, nil
 }
 
@@ -143,7 +145,7 @@ func (g *Group) Propose(e *wire.Entry) error {
 	if p := e.GetPayload(); p != nil && !g.holds(e) {
 		return fmt.Errorf("propose: payload %s is not durable here", p.GetName())
 	}
-	e.Version = entryVersion
+	e.Version, e.State = entryVersion, g.table.State()
 	switch err := g.rn.Propose(encode(e)); {
 	case errors.Is(err, raft.ErrProposalDropped):
 		return ErrNotLeader

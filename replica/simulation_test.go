@@ -87,3 +87,28 @@ func TestSimulationReplays(t *testing.T) {
 		}
 	}
 }
+
+// TestSimulationRot damages the table of one replica of each group, as a disk
+// might, so that it still looks whole: it must notice by the next entry and
+// leave, whether it leads or follows, and the others must not catch it.
+func TestSimulationRot(t *testing.T) {
+	var total replicatest.Stats
+	for n := *seed; n < *seed+uint64(*seeds)/2; n++ {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			cryptotest.SetGlobalRandom(t, n)
+			f := replicatest.DrawFaults(n)
+			// A table that is asked for as a whole is checked elsewhere; and those who
+			// stay must be a majority.
+			f.Members, f.Rot, f.Destroy, f.Keep = 3+2*int(n%2), 1, 0, 1000
+			s := replicatest.New(n, f)
+			if err := s.Run(); err != nil {
+				t.Fatalf("%v\n%s\nseed %d", err, s.Tail(tailLines), n)
+			}
+			total.Add(s.Stats())
+		})
+	}
+	if total.Rotten == 0 || total.Left < total.Rotten*9/10 {
+		t.Errorf("%d tables rotted, %d members left", total.Rotten, total.Left)
+	}
+	t.Logf("%+v", total)
+}

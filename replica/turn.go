@@ -32,6 +32,8 @@ type Turn struct {
 	// Leader is who leads as far as known, empty while nobody does.
 	Leader        identity.PeerID
 	LeaderChanged bool
+	// Differs is the first entry of the turn whose leader had another table.
+	Differs *Difference
 
 	ready raft.Ready
 }
@@ -108,7 +110,8 @@ func (g *Group) install(snapshot *pb.Snapshot, t *Turn) error {
 	if err != nil {
 		return fmt.Errorf("install snapshot: %w", err)
 	}
-	g.table = table
+	g.table, g.states = table, states{}
+	g.states.add(table.State())
 	t.Installed = s
 	t.Save.Install = snapshot.GetMetadata()
 	t.Save.Table = table.drain()
@@ -123,6 +126,10 @@ func (g *Group) apply(e *pb.Entry, t *Turn) error {
 	if err != nil {
 		return err
 	}
+	if t.Differs == nil {
+		t.Differs = g.compare(e.GetIndex(), applied.State)
+	}
+	g.states.add(g.table.State())
 	t.Applied = append(t.Applied, applied)
 	return nil
 }

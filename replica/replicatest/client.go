@@ -102,7 +102,7 @@ func (s *Sim) exchange(m *member, ask func(reply func(func()))) {
 	s.after(s.latency(), func() {
 		m.post(func() {
 			ask(func(deliver func()) {
-				if !lost {
+				if !lost && !m.rot.rotten { // what it says is not held against the promises
 					s.after(s.latency(), deliver)
 				}
 			})

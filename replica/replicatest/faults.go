@@ -28,6 +28,8 @@ type Faults struct {
 	Keep uint64
 	// Hot is how often a client pushes what it listed long ago.
 	Hot float64
+	// Rot is how many members' tables a disk damages, once; fewer than a majority.
+	Rot int
 }
 
 // DrawFaults makes up the faults of a run. Runs differ in kind: some have a bad

@@ -142,6 +142,9 @@ func (l *ledger) checkPayloads(m *member) {
 
 // checkChain holds a member's history against everybody's.
 func (l *ledger) checkChain(m *member) {
+	if m.rot.rotten {
+		return // it may be the first to apply an entry
+	}
 	t := m.group.Table()
 	want := l.s.genesis.Hash[:]
 	if t.Index() > 1 {
@@ -158,6 +161,9 @@ func (l *ledger) checkChain(m *member) {
 }
 
 func (l *ledger) applied(m *member, a *replica.Applied) {
+	if m.rot.rotten {
+		return // what it makes of an entry is wrong, and must go nowhere
+	}
 	e := m.disk.entries[a.Index-m.disk.index-1]
 	l.checkObjects(m, a, e.GetData())
 	if known := l.entry(a.Index); known != nil {

@@ -22,6 +22,7 @@ func (m *member) tick() {
 	m.in(tick, m.tick)
 	m.group.Tick()
 	m.ticks++
+	m.hint()
 	if m.ticks >= m.since+handOverTicks {
 		m.since = m.ticks
 		m.handOver()

@@ -44,6 +44,7 @@ type member struct {
 
 	leader       identity.PeerID
 	ticks, since uint64
+	rot          rot
 }
 
 func newMember(s *Sim, number int, peer identity.PeerID) *member {
@@ -66,7 +67,7 @@ func (m *member) Held(signer, id []byte, p *wire.Payload) bool {
 }
 
 func (m *member) start() {
-	if m.group != nil || m.destroyed || m.heldBack {
+	if m.group != nil || m.destroyed || m.heldBack || m.rot.left {
 		return
 	}
 	table, err := replica.LoadTable(m.disk.scan, m.s.rules)
@@ -82,7 +83,7 @@ func (m *member) start() {
 		return
 	}
 	*m = member{
-		s: m.s, number: m.number, seat: m.seat, disk: m.disk, skew: m.skew, life: m.life + 1, group: group,
+		s: m.s, number: m.number, seat: m.seat, disk: m.disk, skew: m.skew, life: m.life + 1, group: group, rot: rot{rotten: m.rot.rotten},
 		present: map[string]string{}, waiting: map[string][]func(*wire.Outcome){}, reads: map[uint64]*read{},
 	}
 	m.disk.SetSnapshotFunc(group.Snapshot)
@@ -258,6 +259,7 @@ func (m *member) carryOut(t *replica.Turn) {
 		}
 	}
 	m.answerReads(t.Reads)
+	m.noticed(t)
 }
 
 // step takes a message, and sees to what the group then needs.

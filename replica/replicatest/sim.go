@@ -48,6 +48,7 @@ type Sim struct {
 type Stats struct {
 	Entries, Acknowledged, Refused, Reads, Repeats int
 	Leaders, Crashes, Snapshots, Fetches, Cuts     int
+	Rotten, Left                                   int
 }
 
 // A Violation is a promise that was broken.
@@ -144,6 +145,9 @@ func (s *Sim) Run() (err error) {
 		c.think()
 	}
 	s.after(s.faults.Every, s.storm)
+	if s.faults.Rot > 0 {
+		s.after(s.faults.Storm/3, s.rotSome)
+	}
 	s.until(s.faults.Storm, func() bool { return false })
 	s.clear()
 	for _, m := range s.members {
@@ -194,6 +198,8 @@ func (s *Sim) unrest() error {
 		switch {
 		case m.group == nil || m.saving || m.needing:
 			return fmt.Errorf("member %d is down or at work", m.number)
+		case m.rot.inquiring && len(s.participants()) > s.genesis.Quorum(): // enough are there to say
+			return fmt.Errorf("member %d still asks whose table is damaged", m.number)
 		case index != 0 && m.disk.last() != index:
 			return fmt.Errorf("member %d has entries up to %d, others to %d", m.number, m.disk.last(), index)
 		}
@@ -213,7 +219,7 @@ func (s *Sim) unrest() error {
 
 // participants are the members that may run now.
 func (s *Sim) participants() []*member {
-	return slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool { return m.destroyed || m.heldBack })
+	return slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool { return m.destroyed || m.heldBack || m.rot.left })
 }
 
 // lastStand has everybody crash, and a majority come back: what was
@@ -244,6 +250,9 @@ func (s *Sim) final() {
 	}
 	var first []byte
 	for _, m := range s.participants() {
+		if m.rot.rotten {
+			continue // too few were there to tell it so
+		}
 		live := encode(m.group.Table().Snapshot())
 		stored, err := replica.LoadTable(m.disk.scan, s.rules)
 		if err != nil {
@@ -279,4 +288,6 @@ func (t *Stats) Add(s Stats) {
 	t.Snapshots += s.Snapshots
 	t.Fetches += s.Fetches
 	t.Cuts += s.Cuts
+	t.Rotten += s.Rotten
+	t.Left += s.Left
 }

@@ -22,6 +22,8 @@ const (
 	DomainTransaction Domain = "peer/transaction/1"
 	DomainHello       Domain = "peer/hello/1"
 	DomainHint        Domain = "peer/hint/1"
+	// DomainIntroduction is for seats that a member gave to another node.
+	DomainIntroduction Domain = "peer/introduction/1"
 )
 
 // PublicKeySize is the size of a [PublicKey] in bytes.

@@ -61,7 +61,11 @@ func (n *Node) signHint(g *group, h *wire.Hint) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return proto.Marshal(&wire.HintRecord{Hint: signed, Genesis: g.genesis.Signed})
+	record := &wire.HintRecord{Hint: signed, Genesis: g.genesis.Signed}
+	if seat, ok := g.members().Member(n.self); ok && len(seat.Proof) > 0 {
+		record.Seat = seat.Wire()
+	}
+	return proto.Marshal(record)
 }
 
 // announceLoop joins the topics of this node's groups, and keeps their records
@@ -172,18 +176,26 @@ func CheckHint(repo identity.RepoID, raw []byte, now time.Time) (*wire.Hint, err
 	if err != nil {
 		return nil, err
 	}
-	_, member := g.Member(signer.PeerID())
 	switch left := time.UnixMilli(hint.GetExpiresUnixMs()).Sub(now); {
 	case g.Repo != repo:
 		return nil, errors.New("hint about another repository")
 	case string(hint.GetGenesis()) != string(g.Hash[:]):
 		return nil, errors.New("hint about another genesis")
-	case !member:
+	case !isMember(g, signer.PeerID(), record.GetSeat()):
 		return nil, errors.New("hint signed by no member")
 	case left <= 0 || left > 2*hintAge:
 		return nil, errors.New("hint has expired, or is from the future")
 	}
 	return hint, nil
+}
+
+// isMember says whether the genesis names p, or gives it a seat by introductions.
+func isMember(g *replica.Genesis, p identity.PeerID, seat *wire.Member) bool {
+	if _, founder := g.Membership().Member(p); founder || seat == nil {
+		return founder
+	}
+	m, err := replica.ParseSeat(g, seat)
+	return err == nil && m.Peer == p
 }
 
 // SelectHint picks the newest of several valid records.

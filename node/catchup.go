@@ -112,7 +112,7 @@ func (g *group) sources(first identity.PeerID) []identity.PeerID {
 	if first != "" {
 		list = append(list, first)
 	}
-	for _, m := range g.genesis.Members {
+	for _, m := range g.members().Members {
 		if m.Peer != first && m.Peer != g.n.self && g.n.cfg.Network.IsConnected(m.Peer) {
 			list = append(list, m.Peer)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type Client struct {
 	log *slog.Logger
 	// cache remembers geneses; nil where nothing is remembered.
 	cache Cache
+	// members is who has seats in groups that changed since they were founded.
+	members memberCache
 }
 
 // Cache is where a client remembers what it found.
@@ -136,6 +139,9 @@ func (c *Client) lookUp(ctx context.Context, repo identity.RepoID) *replica.Gene
 	if err != nil {
 		return nil
 	}
+	if seat, err := replica.ParseSeat(g, record.GetSeat()); err == nil && c.members.index(repo) == 0 {
+		c.members.put(repo, 0, []replica.Member{seat})
+	}
 	return g
 }
 
@@ -159,7 +165,7 @@ func (c *Client) memberSession(ctx context.Context, g *replica.Genesis, push boo
 			continue
 		}
 		if leader := identity.PeerID(at.GetLeader()); push && leader != c.net.Self() {
-			if _, member := g.Member(leader); member {
+			if leader != "" && slices.Contains(c.membersToAsk(g), leader) {
 				p = leader
 			}
 		}
@@ -177,20 +183,27 @@ func (c *Client) whereAt(ctx context.Context, p identity.PeerID, repo identity.R
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	r, err := c.tell(ctx, p, &wire.GroupRequest{Kind: &wire.GroupRequest_Where{Where: &wire.Where{Repo: repo[:]}}})
-	return r.GetWhere(), err
+	at := r.GetWhere()
+	if err == nil {
+		c.noteMembers(repo, at)
+	}
+	if err == nil && at.GetProblem() != "" {
+		return nil, failure(wire.FailureCode_FAILURE_NOT_FOUND, "that replica takes no part in its group: "+at.GetProblem(), "ask another member")
+	}
+	return at, err
 }
 
 // membersToAsk lists the members, connected ones first. This node itself has a
 // seat but no replica when its disk is new.
 func (c *Client) membersToAsk(g *replica.Genesis) []identity.PeerID {
 	var connected, others []identity.PeerID
-	for _, m := range g.Members {
+	for _, p := range c.members.peers(g) {
 		switch {
-		case m.Peer == c.net.Self():
-		case c.net.IsConnected(m.Peer):
-			connected = append(connected, m.Peer)
+		case p == c.net.Self():
+		case c.net.IsConnected(p):
+			connected = append(connected, p)
 		default:
-			others = append(others, m.Peer)
+			others = append(others, p)
 		}
 	}
 	return append(connected, others...)

@@ -42,8 +42,8 @@ const slowFollower = 2 * time.Second
 func (u *push) startFanout() *fanout {
 	// Followers may go on after the push has been answered.
 	ctx, cancel := context.WithTimeout(u.n.ctx, pushTimeout)
-	f := &fanout{u: u, cancel: cancel, results: make(chan bool, len(u.g.genesis.Members))}
-	for _, m := range u.g.genesis.Members {
+	f := &fanout{u: u, cancel: cancel, results: make(chan bool, len(u.g.members().Members))}
+	for _, m := range u.g.members().Members {
 		if m.Peer == u.n.self || !u.n.cfg.Network.IsConnected(m.Peer) {
 			continue
 		}
@@ -143,7 +143,7 @@ func (f *fanout) broadcast(chunk *wire.StageChunk) {
 // wait gives a slow follower its time, or leaves it behind.
 func (f *fanout) wait(to *follower, chunk *wire.StageChunk) {
 	patience := idleTimeout
-	if f.living() > f.u.g.genesis.Quorum()-1 {
+	if f.living() > f.u.g.members().Quorum()-1 {
 		patience = slowFollower
 	}
 	select {
@@ -239,7 +239,7 @@ func (f *fanout) sendFile(path string, from int64, chunk func([]byte) *wire.Stag
 // awaitQuorum waits until enough followers hold the payload for the entry to
 // commit at once, or none is left to wait for. Those that lack it will fetch it.
 func (f *fanout) awaitQuorum(ctx context.Context) error {
-	need := f.u.g.genesis.Quorum() - 1
+	need := f.u.g.members().Quorum() - 1
 	for ended, held := 0, 0; ended < f.started && held < need; ended++ {
 		select {
 		case ok := <-f.results:

@@ -198,7 +198,7 @@ func (n *Node) create(ctx context.Context, g *replica.Genesis) error {
 			failed++
 		}
 	}
-	if len(g.Members)-failed < g.Quorum() {
+	if len(g.Members)-failed < g.Membership().Quorum() {
 		return failure(wire.FailureCode_FAILURE_NO_QUORUM,
 			fmt.Sprintf("only %d of %d replicas could be created: %v", len(g.Members)-failed, len(g.Members), errors.Join(errs...)),
 			"try again with another name: where it was created, this one is taken")
@@ -224,7 +224,7 @@ func (n *Node) serveCreate(s wire.Stream, req *wire.Create) error {
 func (n *Node) takePart(ctx context.Context, g *replica.Genesis) error {
 	n.founding.Lock()
 	defer n.founding.Unlock()
-	seat, ok := g.Member(n.self)
+	seat, ok := g.Membership().Member(n.self)
 	if !ok {
 		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "the genesis gives this node no seat", "")
 	}

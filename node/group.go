@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -29,10 +30,13 @@ type group struct {
 	repo    *git.Repo
 	staging *staging
 	pub     *publisher
+	// membership is who has which seat, for those beside the loop.
+	membership atomic.Pointer[replica.Membership]
 
 	// All below belongs to the loop's goroutine.
 	core    *replica.Group
 	raftLog replica.Log
+	raftID  uint64 // this replica's seat
 	// problem is why this replica no longer takes part. It neither votes nor
 	// acknowledges; it goes on serving what it has, marked stale.
 	problem error
@@ -111,6 +115,8 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	if err != nil {
 		return nil, err
 	}
+	g.raftID = g.core.Self().RaftID
+	g.membership.Store(g.core.Membership())
 	log.SetSnapshotFunc(g.snapshot)
 	g.raftLog = log
 	if err := g.checkSeat(); err != nil {
@@ -132,11 +138,19 @@ func (g *group) checkSeat() error {
 	if err != nil {
 		return err
 	}
-	seat, _ := g.genesis.Member(g.n.self)
+	seat, _ := g.members().Member(g.n.self)
 	if !ok || string(nonce) != string(seat.Nonce) {
 		return errors.New("this disk is not the one that took the seat in the group")
 	}
 	return nil
+}
+
+// members is who has which seat, as of the last entry applied.
+func (g *group) members() *replica.Membership { return g.membership.Load() }
+
+func (g *group) membershipChanged(ms *replica.Membership) {
+	g.membership.Store(ms)
+	g.protectMembers()
 }
 
 func (g *group) snapshot() (*pb.Snapshot, error) {
@@ -158,6 +172,9 @@ func (g *group) leave(err error) {
 
 // carryOut acts on a turn that is durable.
 func (g *group) carryOut(t *replica.Turn) {
+	if t.Membership != nil {
+		g.membershipChanged(t.Membership)
+	}
 	if t.LeaderChanged {
 		g.leaderChanged(t.Leader)
 	}

@@ -102,7 +102,7 @@ func (n *Node) memberGroup(from identity.PeerID, repo, genesis []byte) (*group, 
 	if g == nil {
 		return nil, errNotFound(id)
 	}
-	if _, ok := g.genesis.Member(from); !ok || string(genesis) != string(g.genesis.Hash[:]) {
+	if _, ok := g.members().Member(from); !ok || string(genesis) != string(g.genesis.Hash[:]) {
 		return nil, failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "only members of the group may ask for this", "")
 	}
 	return g, nil
@@ -250,10 +250,12 @@ func (n *Node) serveWhere(s wire.Stream, req *wire.Where) error {
 	if err != nil {
 		return err
 	}
-	if problem != nil {
-		return failure(wire.FailureCode_FAILURE_NOT_FOUND, "this replica takes no part in its group: "+problem.Error(), "ask another member")
+	where := &wire.WhereReply{
+		Genesis: g.genesis.Signed, Leader: []byte(state.Leader), Term: state.Term, Index: state.Applied, RaftId: g.raftID,
+		Members: state.Membership.Wire(), MembersIndex: state.Membership.Index,
 	}
-	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Where{Where: &wire.WhereReply{
-		Genesis: g.genesis.Signed, Leader: []byte(state.Leader), Term: state.Term, Index: state.Applied,
-	}}})
+	if problem != nil {
+		where.Problem = problem.Error()
+	}
+	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Where{Where: where}})
 }

@@ -18,7 +18,7 @@ func TestHostileRaftMessages(t *testing.T) {
 	t.Parallel()
 	x := newTarget(t, nil)
 	seat := func(i int) uint64 {
-		m, _ := x.g.Member(x.Members[i].ID)
+		m, _ := x.g.Membership().Member(x.Members[i].ID)
 		return m.RaftID
 	}
 	evil, other, leader := seat(0), seat(1), seat(2)

@@ -67,7 +67,7 @@ func (n *Node) peerChanged(peer identity.PeerID, connected bool) {
 // sharesGroup says whether peer has a seat beside this node's.
 func (n *Node) sharesGroup(peer identity.PeerID) bool {
 	for _, g := range n.allGroups() {
-		if _, ok := g.genesis.Member(peer); ok {
+		if _, ok := g.members().Member(peer); ok {
 			return true
 		}
 	}
@@ -77,7 +77,7 @@ func (n *Node) sharesGroup(peer identity.PeerID) bool {
 // greeted has groups without a leader look for one: a majority may be there now.
 func (n *Node) greeted(peer identity.PeerID) {
 	for _, g := range n.allGroups() {
-		if _, ok := g.genesis.Member(peer); ok && g.problem == nil && g.core.State().Leader == "" {
+		if _, ok := g.members().Member(peer); ok && g.problem == nil && g.core.State().Leader == "" {
 			g.campaignSoon(greetingGrace)
 		}
 	}
@@ -86,7 +86,7 @@ func (n *Node) greeted(peer identity.PeerID) {
 // interrupted has a snapshot sent again that the peer may have lost.
 func (n *Node) interrupted(peer identity.PeerID) {
 	for _, g := range n.allGroups() {
-		if _, ok := g.genesis.Member(peer); ok && g.problem == nil {
+		if _, ok := g.members().Member(peer); ok && g.problem == nil {
 			g.core.SnapshotSent(peer, false)
 			n.touch(g)
 		}
@@ -96,7 +96,7 @@ func (n *Node) interrupted(peer identity.PeerID) {
 // forget has the groups that peer led look for another leader.
 func (n *Node) forget(peer identity.PeerID) {
 	for _, g := range n.allGroups() {
-		if _, ok := g.genesis.Member(peer); !ok || g.problem != nil {
+		if _, ok := g.members().Member(peer); !ok || g.problem != nil {
 			continue
 		}
 		g.core.Unreachable(peer)
@@ -143,7 +143,7 @@ func (g *group) view() election.View {
 		Self: election.ID(g.n.self), Leader: election.ID(state.Leader),
 		Busy: state.Transferring || g.leader.pushes > 0,
 	}
-	for _, m := range g.genesis.Members {
+	for _, m := range g.members().Members {
 		alive := m.Peer == g.n.self || g.n.cfg.Network.IsConnected(m.Peer)
 		member := election.Member{ID: election.ID(m.Peer), Alive: alive, InSync: alive}
 		for _, p := range state.Members {
@@ -216,7 +216,7 @@ func (g *group) awaitLeader(ctx context.Context) (identity.PeerID, error) {
 
 // protectMembers keeps the connections to the group's other members.
 func (g *group) protectMembers() {
-	for _, m := range g.genesis.Members {
+	for _, m := range g.members().Members {
 		if m.Peer != g.n.self {
 			g.n.cfg.Network.Protect(m.Peer, true)
 		}

@@ -284,16 +284,16 @@ func without(list []chan<- *wire.Outcome, ch chan<- *wire.Outcome) []chan<- *wir
 
 // done reports an outcome, and on how many disks it is known to be.
 func (u *push) done(ctx context.Context, o *wire.Outcome) error {
-	d := &wire.PushDone{Outcome: o, Replicas: uint32(len(u.g.genesis.Members)), Leader: []byte(u.n.self)}
+	d := &wire.PushDone{Outcome: o, Replicas: uint32(len(u.g.members().Voters())), Leader: []byte(u.n.self)}
 	if state, _, err := u.g.state(ctx); err == nil {
 		for _, m := range state.Members {
-			if m.Match >= o.GetIndex() {
+			if m.Votes() && m.Match >= o.GetIndex() {
 				d.Durable++
 			}
 		}
 	}
 	// A commit is a majority, even if this node stops or no longer leads.
-	d.Durable = max(d.Durable, uint32(u.g.genesis.Quorum()))
+	d.Durable = max(d.Durable, uint32(u.g.members().Quorum()))
 	return send(u.stream, &wire.ToClient{Kind: &wire.ToClient_Done{Done: d}})
 }
 

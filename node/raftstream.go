@@ -34,7 +34,7 @@ func (s *senders) init(n *Node) { s.n, s.to = n, map[identity.PeerID]chan outgoi
 // send hands a group's messages to the queues. It never waits: it is called by the loop.
 func (g *group) send(messages []*pb.Message) {
 	for _, m := range messages {
-		to := g.genesis.PeerOf(m.GetTo())
+		to := g.core.PeerOf(m.GetTo())
 		if to == "" || to == g.n.self {
 			continue
 		}

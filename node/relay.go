@@ -56,13 +56,13 @@ func (s *session) pushOnce(ctx context.Context, open *wire.OpenSession) error {
 // errNoLeader says how many of which replicas answer.
 func (s *session) errNoLeader() error {
 	var silent []string
-	members := s.g.genesis.Members
+	members := s.g.members().Voters()
 	for _, m := range members {
 		if m.Peer != s.n.self && !s.n.cfg.Network.IsConnected(m.Peer) {
 			silent = append(silent, m.Peer.String())
 		}
 	}
-	alive, quorum := len(members)-len(silent), s.g.genesis.Quorum()
+	alive, quorum := len(members)-len(silent), s.g.members().Quorum()
 	if alive >= quorum {
 		return failure(wire.FailureCode_FAILURE_NO_QUORUM,
 			fmt.Sprintf("no leader was elected in time, though %d of %d replicas are connected", alive, len(members)),

@@ -68,6 +68,9 @@ func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Tabl
 // decode reads an entry and the transaction in it. Raft's own entries are empty.
 func decode(e *pb.Entry) (*wire.Entry, *wire.Transaction, error) {
 	entry, tx := new(wire.Entry), new(wire.Transaction)
+	if e.GetType() != pb.EntryNormal {
+		return entry, tx, nil
+	}
 	if err := proto.Unmarshal(e.GetData(), entry); err != nil {
 		return nil, nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
 	}

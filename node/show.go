@@ -122,16 +122,16 @@ func (n *Node) repoState(g *group, state replica.State, problem error) *wire.Rep
 	if problem != nil {
 		s.Problem = problem.Error()
 	}
-	known := map[identity.PeerID]replica.Progress{}
+	known := map[uint64]replica.Progress{}
 	for _, p := range state.Members {
-		known[p.Peer] = p
+		known[p.RaftID] = p
 	}
-	for _, m := range g.genesis.Members {
+	for _, m := range state.Membership.Members {
 		r := &wire.ReplicaState{Peer: []byte(m.Peer), Alive: m.Peer == n.self || n.cfg.Network.IsConnected(m.Peer)}
 		if m.Peer == n.self {
 			r.Index, r.InSync = state.Applied, problem == nil && state.Leader != "" && state.Applied >= state.Commit
 		}
-		if p, ok := known[m.Peer]; ok {
+		if p, ok := known[m.RaftID]; ok {
 			r.Index, r.InSync, r.Alive = p.Match, p.InSync, r.Alive && p.Active
 		}
 		s.Replicas = append(s.Replicas, r)

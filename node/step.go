@@ -42,7 +42,7 @@ type offered struct {
 
 // offer keeps the newest.
 func (g *group) offer(from identity.PeerID, m *pb.Message) {
-	if seat, member := g.genesis.Member(from); !member || m.GetFrom() != seat.RaftID {
+	if g.core.PeerOf(m.GetFrom()) != from {
 		return // or a stranger's would take the place of the leader's
 	}
 	old := g.offered.m

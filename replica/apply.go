@@ -97,11 +97,13 @@ func (t *Table) advance(index, term uint64, data []byte, stampMillis int64) {
 	h.Write(binary.BigEndian.AppendUint64(nil, index))
 	h.Write(binary.BigEndian.AppendUint64(nil, term))
 	h.Write(data)
+	before := t.meta // a snapshot that is on its way may share it
 	t.meta = &wire.TableMeta{
 		Index: index, Term: term, Chain: h.Sum(nil),
-		StampUnixMs: max(t.meta.GetStampUnixMs(), stampMillis),
-		Head:        t.meta.GetHead(), Policy: t.meta.GetPolicy(), Lock: t.meta.GetLock(),
-		RefsHash: t.meta.GetRefsHash(),
+		StampUnixMs: max(before.GetStampUnixMs(), stampMillis),
+		Head:        before.GetHead(), Policy: before.GetPolicy(), Lock: before.GetLock(),
+		Members: before.GetMembers(), MembersIndex: before.GetMembersIndex(), NextRaftId: before.GetNextRaftId(),
+		Settings: before.GetSettings(), Floor: before.GetFloor(), RefsHash: before.GetRefsHash(), Tombstone: before.GetTombstone(),
 	}
 }
 
@@ -134,7 +136,7 @@ func (t *Table) applyTransaction(entry *wire.Entry, done *Applied) {
 	if refusal := t.judge(signer, tx, done.Index); refusal != nil {
 		outcome.Result = refusal
 	} else {
-		t.operate(signer, tx, done)
+		t.operate(signer, tx, signed, done)
 	}
 	if len(done.Refs) > 0 {
 		done.Payload = entry.GetPayload()
@@ -168,6 +170,9 @@ func (t *Table) checkForm(signer identity.PublicKey, tx *wire.Transaction) error
 func (t *Table) judge(signer identity.PublicKey, tx *wire.Transaction, index uint64) *wire.Result {
 	if index <= tx.GetBase() || index > tx.GetBase()+tx.GetWindow() {
 		return refuse(wire.Code_CODE_EXPIRED, fmt.Sprintf("signed for entries %d to %d, this is %d", tx.GetBase()+1, tx.GetBase()+tx.GetWindow(), index))
+	}
+	if stone := t.Tombstone(); stone != nil {
+		return refuse(wire.Code_CODE_REMOVED, fmt.Sprintf("%s was removed by its owner at index %d", t.genesis.Name, stone.GetIndex()))
 	}
 	if !t.MayWrite(signer) {
 		return refuse(wire.Code_CODE_NOT_ALLOWED, fmt.Sprintf("%s may not write to %s", signer.DID(), t.genesis.Name))

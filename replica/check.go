@@ -6,8 +6,6 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
-
-	"peer/wire"
 )
 
 // What follows is checked before raft sees a message, which would panic.
@@ -73,12 +71,12 @@ func diverged(index, term, ours uint64) error {
 }
 
 // checkPosition compares where a snapshot claims to be with what is in it.
-func (g *Group) checkPosition(at *pb.SnapshotMetadata, table *wire.TableMeta) error {
+func (g *Group) checkPosition(at *pb.SnapshotMetadata, table *Table) error {
 	switch {
-	case at.GetIndex() != table.GetIndex() || at.GetTerm() != table.GetTerm():
-		return fmt.Errorf("table of entry %d, term %d, for position %d, term %d", table.GetIndex(), table.GetTerm(), at.GetIndex(), at.GetTerm())
-	case !proto.Equal(at.GetConfState(), g.genesis.confState()):
-		return errors.New("configuration that is not the group's")
+	case at.GetIndex() != table.Index() || at.GetTerm() != table.Term():
+		return fmt.Errorf("table of entry %d, term %d, for position %d, term %d", table.Index(), table.Term(), at.GetIndex(), at.GetTerm())
+	case !proto.Equal(at.GetConfState(), table.members.confState()):
+		return errors.New("configuration that is not its table's")
 	}
 	return nil
 }

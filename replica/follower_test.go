@@ -158,7 +158,7 @@ func (f *follower) snapshot(index uint64) *pb.Message {
 	table.putRef(&wire.Ref{Name: mainBranch, Oid: oid(7), Index: 2})
 	m := f.message(pb.MsgSnap)
 	m.Snapshot = &pb.Snapshot{Data: encode(table.Snapshot()), Metadata: &pb.SnapshotMetadata{
-		Index: new(index), Term: new(uint64(2)), ConfState: f.genesis.confState(),
+		Index: new(index), Term: new(uint64(2)), ConfState: f.genesis.Membership().confState(),
 	}}
 	return m
 }

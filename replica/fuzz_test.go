@@ -109,7 +109,7 @@ func FuzzStepSnapshot(f *testing.F) {
 		}
 		m := g.message(pb.MsgSnap)
 		m.Snapshot = &pb.Snapshot{Data: data, Metadata: &pb.SnapshotMetadata{
-			Index: new(s.GetMeta().GetIndex()), Term: new(min(s.GetMeta().GetTerm(), 2)), ConfState: g.genesis.confState(),
+			Index: new(s.GetMeta().GetIndex()), Term: new(min(s.GetMeta().GetTerm(), 2)), ConfState: g.genesis.Membership().confState(),
 		}}
 		if need, err := g.Step(g.leader(), m); err != nil || need == nil {
 			return

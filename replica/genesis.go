@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -19,8 +18,13 @@ const (
 	NonceBytes = 16
 	// genesisBytesMax leaves room for it in every record that carries it as proof.
 	genesisBytesMax = 16 << 10
-	// MembersMax bounds a group: beyond seven a majority costs more than it protects.
+	// MembersMax bounds the voters of a group: beyond seven a majority costs more
+	// than it protects.
 	MembersMax = 7
+	// seatsMax bounds the seats, of which some may be on their way in or out, and
+	// proofMax the introductions of one.
+	seatsMax = 2*MembersMax + 2
+	proofMax = 64
 )
 
 // Object formats, as git spells them.
@@ -40,13 +44,6 @@ type Genesis struct {
 	DefaultBranch string
 	Members       []Member
 	Policy        *wire.Policy
-}
-
-// Member is one seat. RaftID is never reused within a repository.
-type Member struct {
-	RaftID uint64
-	Peer   identity.PeerID
-	Nonce  []byte
 }
 
 // NewGenesis signs a genesis with its owner's key.
@@ -105,44 +102,30 @@ func (g *Genesis) check(body *wire.Genesis) error {
 	return g.checkMembers(body.GetMembers())
 }
 
-func (g *Genesis) checkMembers(members []*wire.Member) error {
-	ids, peers := map[uint64]bool{}, map[identity.PeerID]bool{}
-	for _, m := range members {
-		peer, err := identity.PeerIDFromBytes(m.GetPeer())
-		if err != nil {
-			return fmt.Errorf("member: %w", err)
-		}
-		if m.GetRaftId() == 0 || m.GetRaftId() > math.MaxUint32 || ids[m.GetRaftId()] || peers[peer] || len(m.GetNonce()) != NonceBytes {
-			return fmt.Errorf("member %s: malformed or twice", peer)
-		}
-		ids[m.GetRaftId()], peers[peer] = true, true
-		g.Members = append(g.Members, Member{RaftID: m.GetRaftId(), Peer: peer, Nonce: m.GetNonce()})
+func (g *Genesis) checkMembers(list []*wire.Member) error {
+	members, err := parseMembers(list)
+	if err != nil {
+		return err
 	}
+	peers := map[identity.PeerID]bool{}
+	for _, m := range members {
+		if peers[m.Peer] || m.Role != Voter || len(m.Proof) > 0 {
+			return fmt.Errorf("member %s: malformed or twice", m.Peer)
+		}
+		peers[m.Peer] = true
+	}
+	g.Members = members
 	return nil
 }
 
-// Member finds p's seat.
-func (g *Genesis) Member(p identity.PeerID) (Member, bool) {
+// Membership is the group as it was founded.
+func (g *Genesis) Membership() *Membership {
+	ms := &Membership{Index: firstIndex, Members: g.Members, NextRaftID: 1}
 	for _, m := range g.Members {
-		if m.Peer == p {
-			return m, true
-		}
+		ms.NextRaftID = max(ms.NextRaftID, m.RaftID+1)
 	}
-	return Member{}, false
+	return ms
 }
-
-// PeerOf names the node in a seat; empty for an ID that no seat has.
-func (g *Genesis) PeerOf(raftID uint64) identity.PeerID {
-	for _, m := range g.Members {
-		if m.RaftID == raftID {
-			return m.Peer
-		}
-	}
-	return ""
-}
-
-// Quorum is how many members must hold an entry.
-func (g *Genesis) Quorum() int { return len(g.Members)/2 + 1 }
 
 // OIDBytes is the size of an object ID of this repository.
 func (g *Genesis) OIDBytes() int {
@@ -156,14 +139,6 @@ func (g *Genesis) OIDBytes() int {
 // snapshot at this position, so no replica ever starts from an empty log.
 const firstIndex, firstTerm = 1, 1
 
-func (g *Genesis) confState() *pb.ConfState {
-	conf := &pb.ConfState{}
-	for _, m := range g.Members {
-		conf.Voters = append(conf.Voters, m.RaftID)
-	}
-	return conf
-}
-
 // Found is what a member saves when it takes its seat.
 func (g *Genesis) Found(rules Rules) Save {
 	t := newTable(g, rules)
@@ -172,11 +147,12 @@ func (g *Genesis) Found(rules Rules) Save {
 		Head: g.DefaultBranch, Policy: g.Policy,
 		RefsHash: HashRefs(nil, g.DefaultBranch),
 	}
+	t.members = g.Membership()
 	t.saveAll()
 	return Save{
 		Repo:      g.Repo,
 		HardState: &pb.HardState{Term: new(uint64(firstTerm)), Commit: new(uint64(firstIndex)), Vote: new(uint64(0))},
-		Install:   &pb.SnapshotMetadata{Index: new(uint64(firstIndex)), Term: new(uint64(firstTerm)), ConfState: g.confState()},
+		Install:   &pb.SnapshotMetadata{Index: new(uint64(firstIndex)), Term: new(uint64(firstTerm)), ConfState: g.Membership().confState()},
 		Table:     t.drain(),
 	}
 }

@@ -19,15 +19,15 @@ func TestGenesis(t *testing.T) {
 		if g.Owner != owner.Public() || g.Repo != identity.NewRepoID(owner.Public(), "demo") || g.Hash != identity.HashGenesis(g.Signed.GetBody()) {
 			t.Errorf("genesis names %s, %s", g.Owner.DID(), g.Repo)
 		}
-		if len(g.Members) != members || g.Quorum() != members/2+1 || len(g.confState().GetVoters()) != members {
-			t.Errorf("%d members, quorum %d, want %d", len(g.Members), g.Quorum(), members)
+		if len(g.Members) != members || g.Membership().Quorum() != members/2+1 || len(g.Membership().confState().GetVoters()) != members {
+			t.Errorf("%d members, quorum %d, want %d", len(g.Members), g.Membership().Quorum(), members)
 		}
 		for _, m := range g.Members {
-			if got, ok := g.Member(m.Peer); !ok || got.RaftID != m.RaftID || g.PeerOf(m.RaftID) != m.Peer {
+			if got, ok := g.Membership().Member(m.Peer); !ok || got.RaftID != m.RaftID || g.Membership().PeerOf(m.RaftID) != m.Peer {
 				t.Errorf("member %s is not found again", m.Peer)
 			}
 		}
-		if _, ok := g.Member(stranger.PeerID()); ok || g.PeerOf(99) != "" {
+		if _, ok := g.Membership().Member(stranger.PeerID()); ok || g.Membership().PeerOf(99) != "" {
 			t.Error("a member was found that is none")
 		}
 	}

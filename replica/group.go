@@ -40,9 +40,12 @@ type Payloads interface {
 	Held(signer, transactionID []byte, p *wire.Payload) bool
 }
 
-// Config is what a group needs. All fields are required.
+// Config is what a group needs. All fields but RaftID are required.
 type Config struct {
-	Self     identity.PeerID
+	Self identity.PeerID
+	// RaftID is this member's seat. Zero: the one that the table names. A learner
+	// that has no entry yet is not in its table.
+	RaftID   uint64
 	Log      Log
 	Table    *Table
 	Rules    Rules
@@ -54,7 +57,7 @@ type Config struct {
 // use: one goroutine steps it.
 type Group struct {
 	genesis  *Genesis
-	self     Member
+	self     Member // its role as of the table may be another
 	rn       *raft.RawNode
 	log      Log
 	table    *Table
@@ -71,21 +74,28 @@ type Group struct {
 	// compacted is the last index asked to be forgotten.
 	compacted uint64
 	states    states
+	// introduced holds seats that proved themselves and are not in the table, as
+	// this member is behind the entry that gave them.
+	introduced map[uint64]Member
 }
 
 // New starts a member from what its store holds.
 func New(c Config) (*Group, error) {
 	g := &Group{
 		genesis: c.Table.Genesis(), log: c.Log, table: c.Table,
-		rules: c.Rules, payloads: c.Payloads, heard: map[uint64]uint64{},
+		rules: c.Rules, payloads: c.Payloads, heard: map[uint64]uint64{}, introduced: map[uint64]Member{},
 	}
-	seat, ok := g.genesis.Member(c.Self)
-	if !ok {
+	seat, ok := c.Table.members.Member(c.Self)
+	switch {
+	case c.RaftID != 0:
+		g.self = Member{RaftID: c.RaftID, Peer: c.Self}
+	case ok:
+		g.self = seat
+	default:
 		return nil, fmt.Errorf("%s has no seat in the group of %s", c.Self, g.genesis.Name)
 	}
-	g.self = seat
 	rn, err := raft.NewRawNode(&raft.Config{
-		ID:                        seat.RaftID,
+		ID:                        g.self.RaftID,
 		ElectionTick:              electionTicks,
 		HeartbeatTick:             heartbeatTicks,
 		Storage:                   c.Log,
@@ -100,6 +110,7 @@ func New(c Config) (*Group, error) {
 		Logger:                    c.Logger,
 		// A follower that is asked to propose must say so: the client goes to the leader.
 		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("group of %s: %w", g.genesis.Name, err)
@@ -112,8 +123,17 @@ func New(c Config) (*Group, error) {
 // Genesis is the group's genesis.
 func (g *Group) Genesis() *Genesis { return g.genesis }
 
-// Self is this member's seat.
-func (g *Group) Self() Member { return g.self }
+// Self is this member's seat, with the role that the table gives it. One that the
+// table does not name yet, or no more, is a learner's.
+func (g *Group) Self() Member {
+	if seat, ok := g.table.members.Seat(g.self.RaftID); ok {
+		return seat
+	}
+	return Member{RaftID: g.self.RaftID, Peer: g.self.Peer, Role: Learner}
+}
+
+// Membership is who has which seat, as of the last entry applied here.
+func (g *Group) Membership() *Membership { return g.table.members }
 
 // Table is the replicated state. It changes with every Turn; only the goroutine
 // that steps the group may look.
@@ -132,9 +152,9 @@ func (g *Group) Campaign() error { return g.rn.Campaign() }
 // timeout. It is for a member that has its own evidence that the leader is gone.
 func (g *Group) ForgetLeader() error { return g.rn.ForgetLeader() }
 
-// TransferTo hands leadership to another member.
+// TransferTo hands leadership to another voter.
 func (g *Group) TransferTo(p identity.PeerID) {
-	if m, ok := g.genesis.Member(p); ok {
+	if m, ok := g.table.members.Member(p); ok && m.Votes() {
 		g.rn.TransferLeader(m.RaftID)
 	}
 }
@@ -161,7 +181,7 @@ func (g *Group) ReadIndex(context []byte) { g.rn.ReadIndex(context) }
 // Unreachable reports that messages to p get lost, so that it is probed rather
 // than flooded.
 func (g *Group) Unreachable(p identity.PeerID) {
-	if m, ok := g.genesis.Member(p); ok {
+	if m, ok := g.table.members.Member(p); ok {
 		g.rn.ReportUnreachable(m.RaftID)
 	}
 }
@@ -172,7 +192,7 @@ func (g *Group) SnapshotSent(p identity.PeerID, ok bool) {
 	if !ok {
 		status = raft.SnapshotFailure
 	}
-	if m, found := g.genesis.Member(p); found {
+	if m, found := g.table.members.Member(p); found {
 		g.rn.ReportSnapshot(m.RaftID, status)
 	}
 }

@@ -17,6 +17,7 @@ import (
 type operation struct {
 	*Table
 	signer identity.PublicKey
+	signed *wire.Signed // the transaction
 	index  uint64
 	undo   []func()
 	// touched holds each ref's value before the transaction.
@@ -26,8 +27,8 @@ type operation struct {
 
 // operate carries out the operations of a transaction. Without atomic each one
 // succeeds or fails by itself.
-func (t *Table) operate(signer identity.PublicKey, tx *wire.Transaction, done *Applied) {
-	o := &operation{Table: t, signer: signer, index: done.Index, touched: map[string][]byte{}}
+func (t *Table) operate(signer identity.PublicKey, tx *wire.Transaction, signed *wire.Signed, done *Applied) {
+	o := &operation{Table: t, signer: signer, signed: signed, index: done.Index, touched: map[string][]byte{}}
 	head := t.Head()
 	results := make([]*wire.Result, len(tx.GetOperations()))
 	failed := false
@@ -84,6 +85,10 @@ func (o *operation) do(op *wire.Operation) *wire.Result {
 		return o.acquire(kind.AcquireLock)
 	case *wire.Operation_ReleaseLock:
 		return o.release(kind.ReleaseLock)
+	case *wire.Operation_Configure:
+		return o.configure(kind.Configure)
+	case *wire.Operation_Remove:
+		return o.remove(kind.Remove)
 	}
 	return refuse(wire.Code_CODE_MALFORMED, "unknown kind of operation")
 }

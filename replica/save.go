@@ -29,7 +29,7 @@ type Save struct {
 	// Table changes the table.
 	Table []Change
 	// CompactTo forgets the log up to and including this index; zero keeps it.
-	// The store remembers its term and the configuration as of Conf.
+	// The store remembers its term.
 	CompactTo uint64
 	// Conf is the raft configuration as of the applied index; nil leaves it.
 	Conf *pb.ConfState

@@ -29,11 +29,13 @@ type Need struct {
 // newer message of the leader replaces a held one. While one need is being met
 // others may be ignored: Resume names what is then still missing.
 func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
-	sender, ok := g.genesis.Member(from)
-	if !ok || m.GetFrom() != sender.RaftID || m.GetTo() != g.self.RaftID {
-		return nil, fmt.Errorf("%s is not the member that its message names", from)
+	switch sender := g.seat(m.GetFrom()); {
+	case m.GetTo() != g.self.RaftID:
+		return nil, fmt.Errorf("message from %s to seat %d, this is %d", from, m.GetTo(), g.self.RaftID)
+	case sender.Peer != from:
+		return nil, fmt.Errorf("%s in seat %d: %w", from, m.GetFrom(), ErrUnknownSender)
 	}
-	g.heard[sender.RaftID] = g.ticks
+	g.heard[m.GetFrom()] = g.ticks
 	if err := checkMessage(m); err != nil {
 		return nil, fmt.Errorf("message from %s: %w", from, err)
 	}
@@ -64,9 +66,9 @@ func (g *Group) Resume() (*Need, error) {
 	case m == nil:
 		return nil, nil
 	case m.GetType() != pb.MsgSnap:
-		return g.stepAppend(g.genesis.PeerOf(m.GetFrom()), m)
+		return g.stepAppend(g.seat(m.GetFrom()).Peer, m)
 	case m != met: // another need was met, not that of this table
-		return g.stepSnapshot(g.genesis.PeerOf(m.GetFrom()), m)
+		return g.stepSnapshot(g.seat(m.GetFrom()).Peer, m)
 	}
 	return nil, g.step(m)
 }
@@ -160,10 +162,11 @@ func (g *Group) stepSnapshot(from identity.PeerID, m *pb.Message) (*Need, error)
 	if err := proto.Unmarshal(m.GetSnapshot().GetData(), s); err != nil {
 		return nil, fmt.Errorf("snapshot from %s: %w", from, err)
 	}
-	if _, err := fromSnapshot(s, g.genesis, g.rules); err != nil {
+	table, err := fromSnapshot(s, g.genesis, g.rules)
+	if err != nil {
 		return nil, fmt.Errorf("snapshot from %s: %w", from, err)
 	}
-	if err := g.checkPosition(m.GetSnapshot().GetMetadata(), s.GetMeta()); err != nil {
+	if err := g.checkPosition(m.GetSnapshot().GetMetadata(), table); err != nil {
 		return nil, fmt.Errorf("snapshot from %s: %w", from, err)
 	}
 	if g.held.GetType() == pb.MsgSnap {

@@ -27,6 +27,7 @@ type Table struct {
 	genesis *Genesis
 	rules   Rules
 	meta    *wire.TableMeta
+	members *Membership
 	refs    map[string]*wire.Ref
 	// dirs counts the refs below each directory, so that a/b beside a is found
 	// without a search.
@@ -73,6 +74,11 @@ func LoadTable(scan func(func(key string, value []byte) error) error, rules Rule
 	if err := t.checkRefs(); err != nil {
 		return nil, fmt.Errorf("load table: %w", err)
 	}
+	members, err := membershipOf(t.meta, t.genesis)
+	if err != nil {
+		return nil, fmt.Errorf("load table: %w", err)
+	}
+	t.members = members
 	return t, nil
 }
 
@@ -122,6 +128,20 @@ func (t *Table) Stamp() int64 { return t.meta.GetStampUnixMs() }
 
 // Head is the branch that HEAD names.
 func (t *Table) Head() string { return t.meta.GetHead() }
+
+// Membership is who has which seat.
+func (t *Table) Membership() *Membership { return t.members }
+
+// Settings are what the owner wants of the group; never nil.
+func (t *Table) Settings() *wire.Settings {
+	if s := t.meta.GetSettings(); s != nil {
+		return s
+	}
+	return &wire.Settings{}
+}
+
+// Tombstone says that the owner removed the repository; nil: it lives.
+func (t *Table) Tombstone() *wire.Tombstone { return t.meta.GetTombstone() }
 
 // Lock is the write lease, expired or not; nil when nobody holds one.
 func (t *Table) Lock() *wire.Lock { return t.meta.GetLock() }
@@ -245,6 +265,11 @@ func fromSnapshot(s *wire.TableSnapshot, g *Genesis, rules Rules) (*Table, error
 	}
 	t := newTable(g, rules)
 	t.meta = s.GetMeta()
+	members, err := membershipOf(t.meta, g)
+	if err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	t.members = members
 	for _, ref := range s.GetRefs() {
 		if err := rules.CheckRefName(ref.GetName()); err != nil {
 			return nil, fmt.Errorf("snapshot: %w", err)

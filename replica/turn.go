@@ -29,6 +29,8 @@ type Turn struct {
 	// Installed is a table that replaced everything before Applied.
 	Installed *wire.TableSnapshot
 	Reads     []Read
+	// Membership is who has which seat from this turn on; nil when that is as before.
+	Membership *Membership
 	// Leader is who leads as far as known, empty while nobody does.
 	Leader        identity.PeerID
 	LeaderChanged bool
@@ -71,25 +73,35 @@ func (g *Group) Turn() (*Turn, error) {
 			return nil, err
 		}
 	}
+	// The configuration is saved with the table that names it.
+	var conf *pb.ConfState
+	more := func() {
+		t.More = append(t.More, Save{Repo: g.genesis.Repo, Table: g.table.drain(), Conf: conf})
+		conf = nil
+	}
 	for _, e := range rd.CommittedEntries {
-		if err := g.apply(e, t); err != nil {
+		changed, err := g.apply(e, t)
+		if err != nil {
 			return nil, err
 		}
+		if changed != nil {
+			conf = changed
+		}
 		if g.table.dirtyBytes > changeBytesMax {
-			t.More = append(t.More, Save{Repo: g.genesis.Repo, Table: g.table.drain()})
+			more()
 		}
 	}
 	if len(t.More) > 0 {
-		t.More = append(t.More, Save{Repo: g.genesis.Repo, Table: g.table.drain()})
+		more()
 	} else {
-		t.Save.Table = append(t.Save.Table, g.table.drain()...)
+		t.Save.Table, t.Save.Conf = append(t.Save.Table, g.table.drain()...), conf
 	}
 	for _, s := range rd.ReadStates {
 		t.Reads = append(t.Reads, Read{Context: s.RequestCtx, Index: s.Index})
 	}
 	t.LeaderChanged = before.Lead != g.leader
 	g.leader = before.Lead
-	t.Leader = g.genesis.PeerOf(g.leader)
+	t.Leader = g.seat(g.leader).Peer
 	return t, nil
 }
 
@@ -98,7 +110,7 @@ func (g *Group) Done(t *Turn) { g.rn.Advance(t.ready) }
 
 // Empty says that there is nothing to make durable.
 func (s *Save) Empty() bool {
-	return s.HardState == nil && len(s.Entries) == 0 && s.Install == nil && len(s.Table) == 0 && s.CompactTo == 0
+	return s.HardState == nil && len(s.Entries) == 0 && s.Install == nil && len(s.Table) == 0 && s.Conf == nil && s.CompactTo == 0
 }
 
 func (g *Group) install(snapshot *pb.Snapshot, t *Turn) error {
@@ -112,26 +124,30 @@ func (g *Group) install(snapshot *pb.Snapshot, t *Turn) error {
 	}
 	g.table, g.states = table, states{}
 	g.states.add(table.State())
-	t.Installed = s
+	t.Installed, t.Membership = s, table.members
 	t.Save.Install = snapshot.GetMetadata()
 	t.Save.Table = table.drain()
 	return nil
 }
 
-func (g *Group) apply(e *pb.Entry, t *Turn) error {
-	if e.GetType() != pb.EntryNormal {
-		return fmt.Errorf("entry %d changes the membership: %w", e.GetIndex(), ErrUpgrade)
+// apply applies one entry. A configuration comes back where the entry changed it.
+func (g *Group) apply(e *pb.Entry, t *Turn) (*pb.ConfState, error) {
+	switch e.GetType() {
+	case pb.EntryNormal:
+		applied, err := g.table.Apply(e.GetIndex(), e.GetTerm(), e.GetData())
+		if err != nil {
+			return nil, err
+		}
+		if t.Differs == nil {
+			t.Differs = g.compare(e.GetIndex(), applied.State)
+		}
+		g.states.add(g.table.State())
+		t.Applied = append(t.Applied, applied)
+		return nil, nil
+	case pb.EntryConfChangeV2:
+		return g.applyChange(e, t)
 	}
-	applied, err := g.table.Apply(e.GetIndex(), e.GetTerm(), e.GetData())
-	if err != nil {
-		return err
-	}
-	if t.Differs == nil {
-		t.Differs = g.compare(e.GetIndex(), applied.State)
-	}
-	g.states.add(g.table.State())
-	t.Applied = append(t.Applied, applied)
-	return nil
+	return nil, fmt.Errorf("entry %d changes the membership in an unknown way: %w", e.GetIndex(), ErrUpgrade)
 }
 
 // Snapshot is this member's table as raft sends it to one that fell too far
@@ -145,7 +161,7 @@ func (g *Group) Snapshot() (*pb.Snapshot, error) {
 		return nil, errors.New("table is too large for a snapshot")
 	}
 	return &pb.Snapshot{Data: data, Metadata: &pb.SnapshotMetadata{
-		Index: new(g.table.Index()), Term: new(g.table.Term()), ConfState: g.genesis.confState(),
+		Index: new(g.table.Index()), Term: new(g.table.Term()), ConfState: g.table.members.confState(),
 	}}, nil
 }
 
@@ -157,6 +173,6 @@ func (g *Group) Compact(t *Turn, published, keep uint64) {
 		return
 	}
 	if to := limit - keep; to >= g.compacted+max(keep/4, 1) {
-		g.compacted, t.Save.CompactTo, t.Save.Conf = to, to, g.genesis.confState()
+		g.compacted, t.Save.CompactTo = to, to
 	}
 }

@@ -16,18 +16,20 @@ type State struct {
 	Commit  uint64
 	// Transferring is set while leadership is being handed over.
 	Transferring bool
+	// Membership is who has which seat.
+	Membership *Membership
 	// Members is filled where this member leads: followers don't know each other's progress.
 	Members []Progress
 }
 
 // Progress is how far a member's disk is, as the leader knows.
 type Progress struct {
-	Peer identity.PeerID
+	Member
 	// Match is the last entry known to be durable there.
 	Match uint64
 	// Active: it was heard within the last election timeout.
 	Active bool
-	// InSync: it answered, and holds all that is committed.
+	// InSync: it votes, answered, and holds all that is committed.
 	InSync bool
 }
 
@@ -41,18 +43,19 @@ func (g *Group) Leading() (term uint64, leading bool) {
 func (g *Group) State() State {
 	b := g.rn.BasicStatus()
 	s := State{
-		Leading: b.RaftState == raft.StateLeader, Leader: g.genesis.PeerOf(b.Lead),
+		Leading: b.RaftState == raft.StateLeader, Leader: g.seat(b.Lead).Peer,
 		Term: b.GetTerm(), Applied: g.table.Index(), Commit: b.GetCommit(),
-		Transferring: b.LeadTransferee != 0,
+		Transferring: b.LeadTransferee != 0, Membership: g.table.members,
 	}
 	if !s.Leading {
 		return s
 	}
 	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
 		active := id == g.self.RaftID || g.active(id)
+		seat := g.seat(id)
 		s.Members = append(s.Members, Progress{
-			Peer: g.genesis.PeerOf(id), Match: p.Match, Active: active,
-			InSync: active && p.Match >= s.Commit,
+			Member: seat, Match: p.Match, Active: active,
+			InSync: seat.Votes() && active && p.Match >= s.Commit,
 		})
 	})
 	return s

@@ -141,6 +141,7 @@ type GroupRequest struct {
 	//	*GroupRequest_GetPayload
 	//	*GroupRequest_StagePayload
 	//	*GroupRequest_Where
+	//	*GroupRequest_Join
 	Kind          isGroupRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -246,6 +247,15 @@ func (x *GroupRequest) GetWhere() *Where {
 	return nil
 }
 
+func (x *GroupRequest) GetJoin() *Join {
+	if x != nil {
+		if x, ok := x.Kind.(*GroupRequest_Join); ok {
+			return x.Join
+		}
+	}
+	return nil
+}
+
 type isGroupRequest_Kind interface {
 	isGroupRequest_Kind()
 }
@@ -278,6 +288,10 @@ type GroupRequest_Where struct {
 	Where *Where `protobuf:"bytes,7,opt,name=where,proto3,oneof"`
 }
 
+type GroupRequest_Join struct {
+	Join *Join `protobuf:"bytes,8,opt,name=join,proto3,oneof"`
+}
+
 func (*GroupRequest_Probe) isGroupRequest_Kind() {}
 
 func (*GroupRequest_Prepare) isGroupRequest_Kind() {}
@@ -291,6 +305,8 @@ func (*GroupRequest_GetPayload) isGroupRequest_Kind() {}
 func (*GroupRequest_StagePayload) isGroupRequest_Kind() {}
 
 func (*GroupRequest_Where) isGroupRequest_Kind() {}
+
+func (*GroupRequest_Join) isGroupRequest_Kind() {}
 
 // GroupReply answers it. Objects and GetPayload are followed by raw bytes.
 type GroupReply struct {
@@ -575,8 +591,11 @@ func (x *ProbeReply) GetVersion() uint32 {
 // Prepare asks for a seat: the node draws a nonce and stores it durably. A
 // seat that no genesis claims is forgotten after an hour.
 type Prepare struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Repo          []byte                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Repo  []byte                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	// A seat that this node holds and that the group gives up: a replica that lost
+	// what it had acknowledged is put aside, and a new one takes its place.
+	InsteadOf     uint64 `protobuf:"varint,2,opt,name=instead_of,json=insteadOf,proto3" json:"instead_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -616,6 +635,13 @@ func (x *Prepare) GetRepo() []byte {
 		return x.Repo
 	}
 	return nil
+}
+
+func (x *Prepare) GetInsteadOf() uint64 {
+	if x != nil {
+		return x.InsteadOf
+	}
+	return 0
 }
 
 type PrepareReply struct {
@@ -707,6 +733,68 @@ func (x *Create) GetGenesis() *Signed {
 	return nil
 }
 
+// Join brings a seat to the node that drew its nonce: it starts as a learner, and
+// gets its table from the leader.
+type Join struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Genesis       *Signed                `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"`
+	RaftId        uint64                 `protobuf:"varint,2,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"` // of the seat
+	Members       []*Member              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`              // who has seats now, the new one among them
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Join) Reset() {
+	*x = Join{}
+	mi := &file_wire_group_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Join) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Join) ProtoMessage() {}
+
+func (x *Join) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_group_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Join.ProtoReflect.Descriptor instead.
+func (*Join) Descriptor() ([]byte, []int) {
+	return file_wire_group_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Join) GetGenesis() *Signed {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *Join) GetRaftId() uint64 {
+	if x != nil {
+		return x.RaftId
+	}
+	return 0
+}
+
+func (x *Join) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
 // Objects asks for one pack with all that the wants reach and the haves don't.
 // The reply is Done, then the pack's bytes until the stream ends.
 type Objects struct {
@@ -721,7 +809,7 @@ type Objects struct {
 
 func (x *Objects) Reset() {
 	*x = Objects{}
-	mi := &file_wire_group_proto_msgTypes[10]
+	mi := &file_wire_group_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +821,7 @@ func (x *Objects) String() string {
 func (*Objects) ProtoMessage() {}
 
 func (x *Objects) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[10]
+	mi := &file_wire_group_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +834,7 @@ func (x *Objects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Objects.ProtoReflect.Descriptor instead.
 func (*Objects) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{10}
+	return file_wire_group_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Objects) GetRepo() []byte {
@@ -792,7 +880,7 @@ type GetPayload struct {
 
 func (x *GetPayload) Reset() {
 	*x = GetPayload{}
-	mi := &file_wire_group_proto_msgTypes[11]
+	mi := &file_wire_group_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +892,7 @@ func (x *GetPayload) String() string {
 func (*GetPayload) ProtoMessage() {}
 
 func (x *GetPayload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[11]
+	mi := &file_wire_group_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +905,7 @@ func (x *GetPayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayload.ProtoReflect.Descriptor instead.
 func (*GetPayload) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{11}
+	return file_wire_group_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetPayload) GetRepo() []byte {
@@ -865,7 +953,7 @@ type PayloadReply struct {
 
 func (x *PayloadReply) Reset() {
 	*x = PayloadReply{}
-	mi := &file_wire_group_proto_msgTypes[12]
+	mi := &file_wire_group_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +965,7 @@ func (x *PayloadReply) String() string {
 func (*PayloadReply) ProtoMessage() {}
 
 func (x *PayloadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[12]
+	mi := &file_wire_group_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +978,7 @@ func (x *PayloadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PayloadReply.ProtoReflect.Descriptor instead.
 func (*PayloadReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{12}
+	return file_wire_group_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PayloadReply) GetPackBytes() uint64 {
@@ -923,7 +1011,7 @@ type StagePayload struct {
 
 func (x *StagePayload) Reset() {
 	*x = StagePayload{}
-	mi := &file_wire_group_proto_msgTypes[13]
+	mi := &file_wire_group_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1023,7 @@ func (x *StagePayload) String() string {
 func (*StagePayload) ProtoMessage() {}
 
 func (x *StagePayload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[13]
+	mi := &file_wire_group_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1036,7 @@ func (x *StagePayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StagePayload.ProtoReflect.Descriptor instead.
 func (*StagePayload) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{13}
+	return file_wire_group_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StagePayload) GetRepo() []byte {
@@ -1001,7 +1089,7 @@ type StageChunk struct {
 
 func (x *StageChunk) Reset() {
 	*x = StageChunk{}
-	mi := &file_wire_group_proto_msgTypes[14]
+	mi := &file_wire_group_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +1101,7 @@ func (x *StageChunk) String() string {
 func (*StageChunk) ProtoMessage() {}
 
 func (x *StageChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[14]
+	mi := &file_wire_group_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +1114,7 @@ func (x *StageChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageChunk.ProtoReflect.Descriptor instead.
 func (*StageChunk) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{14}
+	return file_wire_group_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StageChunk) GetKind() isStageChunk_Kind {
@@ -1113,7 +1201,7 @@ type StageCut struct {
 
 func (x *StageCut) Reset() {
 	*x = StageCut{}
-	mi := &file_wire_group_proto_msgTypes[15]
+	mi := &file_wire_group_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1213,7 @@ func (x *StageCut) String() string {
 func (*StageCut) ProtoMessage() {}
 
 func (x *StageCut) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[15]
+	mi := &file_wire_group_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1226,7 @@ func (x *StageCut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageCut.ProtoReflect.Descriptor instead.
 func (*StageCut) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{15}
+	return file_wire_group_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StageCut) GetHeader() []byte {
@@ -1165,7 +1253,7 @@ type Where struct {
 
 func (x *Where) Reset() {
 	*x = Where{}
-	mi := &file_wire_group_proto_msgTypes[16]
+	mi := &file_wire_group_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1177,7 +1265,7 @@ func (x *Where) String() string {
 func (*Where) ProtoMessage() {}
 
 func (x *Where) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[16]
+	mi := &file_wire_group_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1190,7 +1278,7 @@ func (x *Where) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Where.ProtoReflect.Descriptor instead.
 func (*Where) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{16}
+	return file_wire_group_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Where) GetRepo() []byte {
@@ -1206,13 +1294,17 @@ type WhereReply struct {
 	Leader        []byte                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
 	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	Members       []*Member              `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`                                // with their proofs
+	MembersIndex  uint64                 `protobuf:"varint,6,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"` // of the entry that set them
+	Problem       string                 `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`                                // why this replica takes no part; empty: it does
+	RaftId        uint64                 `protobuf:"varint,8,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`                   // the seat that this replica holds
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WhereReply) Reset() {
 	*x = WhereReply{}
-	mi := &file_wire_group_proto_msgTypes[17]
+	mi := &file_wire_group_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1316,7 @@ func (x *WhereReply) String() string {
 func (*WhereReply) ProtoMessage() {}
 
 func (x *WhereReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[17]
+	mi := &file_wire_group_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1329,7 @@ func (x *WhereReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhereReply.ProtoReflect.Descriptor instead.
 func (*WhereReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{17}
+	return file_wire_group_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WhereReply) GetGenesis() *Signed {
@@ -1268,8 +1360,36 @@ func (x *WhereReply) GetIndex() uint64 {
 	return 0
 }
 
+func (x *WhereReply) GetMembers() []*Member {
+	if x != nil {
+		return x.Members
+	}
+	return nil
+}
+
+func (x *WhereReply) GetMembersIndex() uint64 {
+	if x != nil {
+		return x.MembersIndex
+	}
+	return 0
+}
+
+func (x *WhereReply) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *WhereReply) GetRaftId() uint64 {
+	if x != nil {
+		return x.RaftId
+	}
+	return 0
+}
+
 // Hint is what the DHT stores, and what the leader gossips, about a group. A
-// node signs it; the genesis proves that the node is a member.
+// member signs it; the genesis, or its seat's proof, says that it is one.
 type Hint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Genesis       []byte                 `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"` // hash
@@ -1285,7 +1405,7 @@ type Hint struct {
 
 func (x *Hint) Reset() {
 	*x = Hint{}
-	mi := &file_wire_group_proto_msgTypes[18]
+	mi := &file_wire_group_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1297,7 +1417,7 @@ func (x *Hint) String() string {
 func (*Hint) ProtoMessage() {}
 
 func (x *Hint) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[18]
+	mi := &file_wire_group_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1310,7 +1430,7 @@ func (x *Hint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hint.ProtoReflect.Descriptor instead.
 func (*Hint) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{18}
+	return file_wire_group_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Hint) GetGenesis() []byte {
@@ -1367,13 +1487,14 @@ type HintRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hint          *Signed                `protobuf:"bytes,1,opt,name=hint,proto3" json:"hint,omitempty"`
 	Genesis       *Signed                `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"`
+	Seat          *Member                `protobuf:"bytes,3,opt,name=seat,proto3" json:"seat,omitempty"` // of the signer, where the genesis doesn't name it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HintRecord) Reset() {
 	*x = HintRecord{}
-	mi := &file_wire_group_proto_msgTypes[19]
+	mi := &file_wire_group_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1385,7 +1506,7 @@ func (x *HintRecord) String() string {
 func (*HintRecord) ProtoMessage() {}
 
 func (x *HintRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[19]
+	mi := &file_wire_group_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1398,7 +1519,7 @@ func (x *HintRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HintRecord.ProtoReflect.Descriptor instead.
 func (*HintRecord) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{19}
+	return file_wire_group_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *HintRecord) GetHint() *Signed {
@@ -1415,6 +1536,13 @@ func (x *HintRecord) GetGenesis() *Signed {
 	return nil
 }
 
+func (x *HintRecord) GetSeat() *Member {
+	if x != nil {
+		return x.Seat
+	}
+	return nil
+}
+
 var File_wire_group_proto protoreflect.FileDescriptor
 
 const file_wire_group_proto_rawDesc = "" +
@@ -1425,7 +1553,7 @@ const file_wire_group_proto_rawDesc = "" +
 	"\vRaftMessage\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x18\n" +
 	"\agenesis\x18\x02 \x01(\fR\agenesis\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\fR\amessage\"\x86\x03\n" +
+	"\amessage\x18\x03 \x01(\fR\amessage\"\xb0\x03\n" +
 	"\fGroupRequest\x12+\n" +
 	"\x05probe\x18\x01 \x01(\v2\x13.peer.wire.v1.ProbeH\x00R\x05probe\x121\n" +
 	"\aprepare\x18\x02 \x01(\v2\x15.peer.wire.v1.PrepareH\x00R\aprepare\x12.\n" +
@@ -1434,7 +1562,8 @@ const file_wire_group_proto_rawDesc = "" +
 	"\vget_payload\x18\x05 \x01(\v2\x18.peer.wire.v1.GetPayloadH\x00R\n" +
 	"getPayload\x12A\n" +
 	"\rstage_payload\x18\x06 \x01(\v2\x1a.peer.wire.v1.StagePayloadH\x00R\fstagePayload\x12+\n" +
-	"\x05where\x18\a \x01(\v2\x13.peer.wire.v1.WhereH\x00R\x05whereB\x06\n" +
+	"\x05where\x18\a \x01(\v2\x13.peer.wire.v1.WhereH\x00R\x05where\x12(\n" +
+	"\x04join\x18\b \x01(\v2\x12.peer.wire.v1.JoinH\x00R\x04joinB\x06\n" +
 	"\x04kind\"\xc5\x02\n" +
 	"\n" +
 	"GroupReply\x121\n" +
@@ -1452,13 +1581,19 @@ const file_wire_group_proto_rawDesc = "" +
 	"\awilling\x18\x01 \x01(\bR\awilling\x12\x1d\n" +
 	"\n" +
 	"free_bytes\x18\x02 \x01(\x04R\tfreeBytes\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\rR\aversion\"\x1d\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\"<\n" +
 	"\aPrepare\x12\x12\n" +
-	"\x04repo\x18\x01 \x01(\fR\x04repo\"$\n" +
+	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x1d\n" +
+	"\n" +
+	"instead_of\x18\x02 \x01(\x04R\tinsteadOf\"$\n" +
 	"\fPrepareReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\"8\n" +
 	"\x06Create\x12.\n" +
-	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\"c\n" +
+	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\"\x7f\n" +
+	"\x04Join\x12.\n" +
+	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x17\n" +
+	"\araft_id\x18\x02 \x01(\x04R\x06raftId\x12.\n" +
+	"\amembers\x18\x03 \x03(\v2\x14.peer.wire.v1.MemberR\amembers\"c\n" +
 	"\aObjects\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x18\n" +
 	"\agenesis\x18\x02 \x01(\fR\agenesis\x12\x14\n" +
@@ -1492,13 +1627,17 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\fR\x06header\x12\x12\n" +
 	"\x04keep\x18\x02 \x01(\x04R\x04keep\"\x1b\n" +
 	"\x05Where\x12\x12\n" +
-	"\x04repo\x18\x01 \x01(\fR\x04repo\"~\n" +
+	"\x04repo\x18\x01 \x01(\fR\x04repo\"\x86\x02\n" +
 	"\n" +
 	"WhereReply\x12.\n" +
 	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\fR\x06leader\x12\x12\n" +
 	"\x04term\x18\x03 \x01(\x04R\x04term\x12\x14\n" +
-	"\x05index\x18\x04 \x01(\x04R\x05index\"\xb9\x01\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x12.\n" +
+	"\amembers\x18\x05 \x03(\v2\x14.peer.wire.v1.MemberR\amembers\x12#\n" +
+	"\rmembers_index\x18\x06 \x01(\x04R\fmembersIndex\x12\x18\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem\x12\x17\n" +
+	"\araft_id\x18\b \x01(\x04R\x06raftId\"\xb9\x01\n" +
 	"\x04Hint\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\fR\x06leader\x12\x12\n" +
@@ -1506,11 +1645,12 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x17\n" +
 	"\ain_sync\x18\x05 \x03(\fR\x06inSync\x12&\n" +
 	"\x0fexpires_unix_ms\x18\x06 \x01(\x03R\rexpiresUnixMs\x12\x14\n" +
-	"\x05chain\x18\a \x01(\fR\x05chain\"f\n" +
+	"\x05chain\x18\a \x01(\fR\x05chain\"\x90\x01\n" +
 	"\n" +
 	"HintRecord\x12(\n" +
 	"\x04hint\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\x04hint\x12.\n" +
-	"\agenesis\x18\x02 \x01(\v2\x14.peer.wire.v1.SignedR\agenesisB\vZ\tpeer/wireb\x06proto3"
+	"\agenesis\x18\x02 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12(\n" +
+	"\x04seat\x18\x03 \x01(\v2\x14.peer.wire.v1.MemberR\x04seatB\vZ\tpeer/wireb\x06proto3"
 
 var (
 	file_wire_group_proto_rawDescOnce sync.Once
@@ -1524,7 +1664,7 @@ func file_wire_group_proto_rawDescGZIP() []byte {
 	return file_wire_group_proto_rawDescData
 }
 
-var file_wire_group_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_wire_group_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_wire_group_proto_goTypes = []any{
 	(*RaftBatch)(nil),    // 0: peer.wire.v1.RaftBatch
 	(*RaftMessage)(nil),  // 1: peer.wire.v1.RaftMessage
@@ -1536,47 +1676,54 @@ var file_wire_group_proto_goTypes = []any{
 	(*Prepare)(nil),      // 7: peer.wire.v1.Prepare
 	(*PrepareReply)(nil), // 8: peer.wire.v1.PrepareReply
 	(*Create)(nil),       // 9: peer.wire.v1.Create
-	(*Objects)(nil),      // 10: peer.wire.v1.Objects
-	(*GetPayload)(nil),   // 11: peer.wire.v1.GetPayload
-	(*PayloadReply)(nil), // 12: peer.wire.v1.PayloadReply
-	(*StagePayload)(nil), // 13: peer.wire.v1.StagePayload
-	(*StageChunk)(nil),   // 14: peer.wire.v1.StageChunk
-	(*StageCut)(nil),     // 15: peer.wire.v1.StageCut
-	(*Where)(nil),        // 16: peer.wire.v1.Where
-	(*WhereReply)(nil),   // 17: peer.wire.v1.WhereReply
-	(*Hint)(nil),         // 18: peer.wire.v1.Hint
-	(*HintRecord)(nil),   // 19: peer.wire.v1.HintRecord
-	(*Failure)(nil),      // 20: peer.wire.v1.Failure
-	(*Signed)(nil),       // 21: peer.wire.v1.Signed
-	(*Payload)(nil),      // 22: peer.wire.v1.Payload
+	(*Join)(nil),         // 10: peer.wire.v1.Join
+	(*Objects)(nil),      // 11: peer.wire.v1.Objects
+	(*GetPayload)(nil),   // 12: peer.wire.v1.GetPayload
+	(*PayloadReply)(nil), // 13: peer.wire.v1.PayloadReply
+	(*StagePayload)(nil), // 14: peer.wire.v1.StagePayload
+	(*StageChunk)(nil),   // 15: peer.wire.v1.StageChunk
+	(*StageCut)(nil),     // 16: peer.wire.v1.StageCut
+	(*Where)(nil),        // 17: peer.wire.v1.Where
+	(*WhereReply)(nil),   // 18: peer.wire.v1.WhereReply
+	(*Hint)(nil),         // 19: peer.wire.v1.Hint
+	(*HintRecord)(nil),   // 20: peer.wire.v1.HintRecord
+	(*Failure)(nil),      // 21: peer.wire.v1.Failure
+	(*Signed)(nil),       // 22: peer.wire.v1.Signed
+	(*Member)(nil),       // 23: peer.wire.v1.Member
+	(*Payload)(nil),      // 24: peer.wire.v1.Payload
 }
 var file_wire_group_proto_depIdxs = []int32{
 	1,  // 0: peer.wire.v1.RaftBatch.messages:type_name -> peer.wire.v1.RaftMessage
 	5,  // 1: peer.wire.v1.GroupRequest.probe:type_name -> peer.wire.v1.Probe
 	7,  // 2: peer.wire.v1.GroupRequest.prepare:type_name -> peer.wire.v1.Prepare
 	9,  // 3: peer.wire.v1.GroupRequest.create:type_name -> peer.wire.v1.Create
-	10, // 4: peer.wire.v1.GroupRequest.objects:type_name -> peer.wire.v1.Objects
-	11, // 5: peer.wire.v1.GroupRequest.get_payload:type_name -> peer.wire.v1.GetPayload
-	13, // 6: peer.wire.v1.GroupRequest.stage_payload:type_name -> peer.wire.v1.StagePayload
-	16, // 7: peer.wire.v1.GroupRequest.where:type_name -> peer.wire.v1.Where
-	20, // 8: peer.wire.v1.GroupReply.failure:type_name -> peer.wire.v1.Failure
-	6,  // 9: peer.wire.v1.GroupReply.probe:type_name -> peer.wire.v1.ProbeReply
-	8,  // 10: peer.wire.v1.GroupReply.prepare:type_name -> peer.wire.v1.PrepareReply
-	4,  // 11: peer.wire.v1.GroupReply.done:type_name -> peer.wire.v1.Done
-	17, // 12: peer.wire.v1.GroupReply.where:type_name -> peer.wire.v1.WhereReply
-	12, // 13: peer.wire.v1.GroupReply.payload:type_name -> peer.wire.v1.PayloadReply
-	21, // 14: peer.wire.v1.Create.genesis:type_name -> peer.wire.v1.Signed
-	22, // 15: peer.wire.v1.GetPayload.payload:type_name -> peer.wire.v1.Payload
-	15, // 16: peer.wire.v1.StageChunk.cut:type_name -> peer.wire.v1.StageCut
-	22, // 17: peer.wire.v1.StageChunk.finish:type_name -> peer.wire.v1.Payload
-	21, // 18: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
-	21, // 19: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
-	21, // 20: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	11, // 4: peer.wire.v1.GroupRequest.objects:type_name -> peer.wire.v1.Objects
+	12, // 5: peer.wire.v1.GroupRequest.get_payload:type_name -> peer.wire.v1.GetPayload
+	14, // 6: peer.wire.v1.GroupRequest.stage_payload:type_name -> peer.wire.v1.StagePayload
+	17, // 7: peer.wire.v1.GroupRequest.where:type_name -> peer.wire.v1.Where
+	10, // 8: peer.wire.v1.GroupRequest.join:type_name -> peer.wire.v1.Join
+	21, // 9: peer.wire.v1.GroupReply.failure:type_name -> peer.wire.v1.Failure
+	6,  // 10: peer.wire.v1.GroupReply.probe:type_name -> peer.wire.v1.ProbeReply
+	8,  // 11: peer.wire.v1.GroupReply.prepare:type_name -> peer.wire.v1.PrepareReply
+	4,  // 12: peer.wire.v1.GroupReply.done:type_name -> peer.wire.v1.Done
+	18, // 13: peer.wire.v1.GroupReply.where:type_name -> peer.wire.v1.WhereReply
+	13, // 14: peer.wire.v1.GroupReply.payload:type_name -> peer.wire.v1.PayloadReply
+	22, // 15: peer.wire.v1.Create.genesis:type_name -> peer.wire.v1.Signed
+	22, // 16: peer.wire.v1.Join.genesis:type_name -> peer.wire.v1.Signed
+	23, // 17: peer.wire.v1.Join.members:type_name -> peer.wire.v1.Member
+	24, // 18: peer.wire.v1.GetPayload.payload:type_name -> peer.wire.v1.Payload
+	16, // 19: peer.wire.v1.StageChunk.cut:type_name -> peer.wire.v1.StageCut
+	24, // 20: peer.wire.v1.StageChunk.finish:type_name -> peer.wire.v1.Payload
+	22, // 21: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
+	23, // 22: peer.wire.v1.WhereReply.members:type_name -> peer.wire.v1.Member
+	22, // 23: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
+	22, // 24: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
+	23, // 25: peer.wire.v1.HintRecord.seat:type_name -> peer.wire.v1.Member
+	26, // [26:26] is the sub-list for method output_type
+	26, // [26:26] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_wire_group_proto_init() }
@@ -1594,6 +1741,7 @@ func file_wire_group_proto_init() {
 		(*GroupRequest_GetPayload)(nil),
 		(*GroupRequest_StagePayload)(nil),
 		(*GroupRequest_Where)(nil),
+		(*GroupRequest_Join)(nil),
 	}
 	file_wire_group_proto_msgTypes[3].OneofWrappers = []any{
 		(*GroupReply_Failure)(nil),
@@ -1603,7 +1751,7 @@ func file_wire_group_proto_init() {
 		(*GroupReply_Where)(nil),
 		(*GroupReply_Payload)(nil),
 	}
-	file_wire_group_proto_msgTypes[14].OneofWrappers = []any{
+	file_wire_group_proto_msgTypes[15].OneofWrappers = []any{
 		(*StageChunk_Data)(nil),
 		(*StageChunk_Cut)(nil),
 		(*StageChunk_Idx)(nil),
@@ -1615,7 +1763,7 @@ func file_wire_group_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_group_proto_rawDesc), len(file_wire_group_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

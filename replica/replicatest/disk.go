@@ -107,6 +107,9 @@ func (d *disk) save(s *replica.Save) error {
 			d.table[c.Key] = c.Value
 		}
 	}
+	if s.Conf != nil {
+		d.conf = proto.Clone(s.Conf).(*pb.ConfState)
+	}
 	if hs := s.HardState; hs != nil {
 		if hs.GetTerm() < d.hard.GetTerm() || hs.GetCommit() < d.hard.GetCommit() || hs.GetCommit() > d.last() {
 			return fmt.Errorf("hard state goes from %v to %v with the log ending at %d", d.hard, hs, d.last())
@@ -118,7 +121,7 @@ func (d *disk) save(s *replica.Save) error {
 			return fmt.Errorf("compact to %d beyond commit index %d", to, d.hard.GetCommit())
 		}
 		n := to - d.index
-		d.term, d.index, d.entries, d.conf = d.entries[n-1].GetTerm(), to, slices.Clone(d.entries[n:]), s.Conf
+		d.term, d.index, d.entries = d.entries[n-1].GetTerm(), to, slices.Clone(d.entries[n:])
 	}
 	return nil
 }

@@ -20,11 +20,13 @@ type Listing struct {
 	Head  string
 	// Token is that of the lease in force; zero without one.
 	Token uint64
+	// Settings is their version.
+	Settings uint64
 }
 
 // List lists a table.
 func List(t *replica.Table) Listing {
-	l := Listing{Index: t.Index(), Refs: map[string]string{}, Head: t.Head(), Token: t.HeldLock().GetToken()}
+	l := Listing{Index: t.Index(), Refs: map[string]string{}, Head: t.Head(), Token: t.HeldLock().GetToken(), Settings: t.Settings().GetVersion()}
 	for _, r := range t.Refs() {
 		l.Refs[r.GetName()] = string(r.GetOid())
 	}
@@ -39,6 +41,8 @@ type Draw struct {
 	Odd float64
 	// LockMillis is how long leases last, at most.
 	LockMillis int64
+	// Removes: the owner may end the repository.
+	Removes bool
 }
 
 func (d Draw) odd() bool { return d.Odd > 0 && d.Rand.Float64() < d.Odd }
@@ -79,8 +83,23 @@ func (d Draw) operation(name string, l Listing) *wire.Operation {
 		return d.acquire(l)
 	case 2:
 		return &wire.Operation{Kind: &wire.Operation_ReleaseLock{ReleaseLock: &wire.ReleaseLock{Token: l.Token}}}
+	case 3:
+		return d.configure(l)
 	}
 	return &wire.Operation{Kind: &wire.Operation_RefUpdate{RefUpdate: d.update(name, l)}}
+}
+
+// configure asks for as many replicas as there are, or for some number; and, where
+// that may happen, ends the repository.
+func (d Draw) configure(l Listing) *wire.Operation {
+	if d.Removes && d.Rand.IntN(20) == 0 {
+		return &wire.Operation{Kind: &wire.Operation_Remove{Remove: &wire.Remove{}}}
+	}
+	settings := &wire.Settings{}
+	if d.odd() {
+		settings.Replicas = uint32(d.Rand.IntN(9))
+	}
+	return &wire.Operation{Kind: &wire.Operation_Configure{Configure: &wire.Configure{OldVersion: l.Settings, Settings: settings}}}
 }
 
 func (d Draw) update(name string, l Listing) *wire.RefUpdate {

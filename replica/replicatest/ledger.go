@@ -252,7 +252,7 @@ func (l *ledger) answering(m *member, o *wire.Outcome) {
 			durable++
 		}
 	}
-	if durable < l.s.genesis.Quorum() {
+	if durable < l.s.genesis.Membership().Quorum() {
 		l.s.fail("durable at a majority", "member %d answers with entry %d, which is on %d disks", m.number, o.GetIndex(), durable)
 	}
 }

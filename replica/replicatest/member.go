@@ -48,7 +48,7 @@ type member struct {
 }
 
 func newMember(s *Sim, number int, peer identity.PeerID) *member {
-	seat, _ := s.genesis.Member(peer)
+	seat, _ := s.genesis.Membership().Member(peer)
 	m := &member{s: s, number: number, seat: seat, disk: newDisk()}
 	if s.faults.SkewMax > 0 {
 		m.skew = s.between(0, s.faults.SkewMax)

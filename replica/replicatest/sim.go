@@ -198,7 +198,7 @@ func (s *Sim) unrest() error {
 		switch {
 		case m.group == nil || m.saving || m.needing:
 			return fmt.Errorf("member %d is down or at work", m.number)
-		case m.rot.inquiring && len(s.participants()) > s.genesis.Quorum(): // enough are there to say
+		case m.rot.inquiring && len(s.participants()) > s.genesis.Membership().Quorum(): // enough are there to say
 			return fmt.Errorf("member %d still asks whose table is damaged", m.number)
 		case index != 0 && m.disk.last() != index:
 			return fmt.Errorf("member %d has entries up to %d, others to %d", m.number, m.disk.last(), index)
@@ -234,7 +234,7 @@ func (s *Sim) lastStand() {
 	rest := s.participants()
 	s.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 	for i, m := range rest {
-		m.heldBack = i >= s.genesis.Quorum()
+		m.heldBack = i >= s.genesis.Membership().Quorum()
 		m.restart(s.between(0, 300*time.Millisecond))
 	}
 	c := s.clients[0]

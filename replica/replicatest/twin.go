@@ -32,6 +32,8 @@ type state struct {
 	Refs map[string]string
 	Head string
 	Lock *wire.Lock
+	// Settings is their version, Removed the entry of the tombstone.
+	Settings, Removed uint64
 	// Stamp is the highest clock seen.
 	Stamp int64
 }
@@ -93,6 +95,8 @@ func (t *Twin) Apply(index, term uint64, data []byte) Verdict {
 	switch {
 	case index <= tx.GetBase(), index-tx.GetBase() > tx.GetWindow():
 		verdict.Whole = wire.Code_CODE_EXPIRED
+	case t.Removed != 0:
+		verdict.Whole = wire.Code_CODE_REMOVED
 	case !t.mayWrite(tx.GetSigner()):
 		verdict.Whole = wire.Code_CODE_NOT_ALLOWED
 	default:
@@ -189,6 +193,22 @@ func (t *Twin) try(s *state, op *wire.Operation, signer []byte, index uint64, mo
 			return wire.Code_CODE_NOT_HELD
 		}
 		s.Lock = nil
+	case *wire.Operation_Configure:
+		n := kind.Configure.GetSettings().GetReplicas()
+		switch {
+		case string(signer) != string(t.genesis.Owner[:]):
+			return wire.Code_CODE_NOT_ALLOWED
+		case kind.Configure.GetOldVersion() != s.Settings:
+			return wire.Code_CODE_STALE
+		case n == 2 || n == 4 || n == 6 || n > 7:
+			return wire.Code_CODE_MALFORMED
+		}
+		s.Settings = index
+	case *wire.Operation_Remove:
+		if string(signer) != string(t.genesis.Owner[:]) {
+			return wire.Code_CODE_NOT_ALLOWED
+		}
+		s.Removed = index
 	default:
 		return wire.Code_CODE_MALFORMED
 	}
@@ -264,6 +284,8 @@ func (t *Twin) DiffersFrom(table *replica.Table) string {
 		return fmt.Sprintf("HEAD %s, want %s", table.Head(), t.Head)
 	case !proto.Equal(table.Lock(), t.Lock):
 		return fmt.Sprintf("lock %v, want %v", table.Lock(), t.Lock)
+	case table.Settings().GetVersion() != t.Settings || table.Tombstone().GetIndex() != t.Removed:
+		return fmt.Sprintf("settings of %d, removed at %d; want %d, %d", table.Settings().GetVersion(), table.Tombstone().GetIndex(), t.Settings, t.Removed)
 	case table.Stamp() != t.Stamp:
 		return fmt.Sprintf("stamp %d, want %d", table.Stamp(), t.Stamp)
 	case !bytes.Equal(table.Chain(), t.Chain):

@@ -1,0 +1,200 @@
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/wire"
+)
+
+// Members change as Ongaro's thesis (§4) and raft's joint consensus want it: a
+// newcomer catches up as a learner, and one joint configuration takes all
+// newcomers in and all leavers out at once.
+
+// ErrUnknownSender says that a message comes from a seat that this member does
+// not know. It may be behind the entry that gave it: see [Group.Introduce].
+var ErrUnknownSender = errors.New("this member does not know that seat")
+
+// ProposeMembers offers the next membership to the log: one that
+// [Membership.Admit], [Membership.Drop] or [Membership.Become] made of the
+// present one. Nil means that it may commit, not that it will.
+func (g *Group) ProposeMembers(next *Membership) error {
+	now := g.table.members
+	if err := now.checkNext(next); err != nil {
+		return err
+	}
+	switch err := g.rn.ProposeConfChange(now.change(next)); {
+	case errors.Is(err, raft.ErrProposalDropped):
+		return ErrNotLeader
+	default:
+		return err
+	}
+}
+
+// applyChange applies an entry of raft's configuration. One that may not follow
+// the membership as it is by now changes nothing.
+func (g *Group) applyChange(e *pb.Entry, t *Turn) (*pb.ConfState, error) {
+	cc := new(pb.ConfChangeV2)
+	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
+		return nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
+	}
+	applied, changed := g.table.applyMembers(e, cc)
+	g.states.add(g.table.State())
+	t.Applied = append(t.Applied, applied)
+	if !changed {
+		return nil, nil
+	}
+	t.Membership = g.table.members
+	for id := range g.introduced {
+		if _, known := t.Membership.Seat(id); known || id < t.Membership.NextRaftID {
+			delete(g.introduced, id)
+		}
+	}
+	conf, want := g.rn.ApplyConfChange(cc), g.table.members.confState()
+	if err := conf.Equivalent(want); err != nil {
+		return nil, fmt.Errorf("entry %d: raft's configuration differs from the table's: %w", e.GetIndex(), err)
+	}
+	return want, nil
+}
+
+// applyMembers applies a configuration entry to the table.
+func (t *Table) applyMembers(e *pb.Entry, cc *pb.ConfChangeV2) (done Applied, changed bool) {
+	t.advance(e.GetIndex(), e.GetTerm(), e.GetData(), 0)
+	done = Applied{Index: e.GetIndex(), Term: e.GetTerm(), StampMillis: t.Stamp()}
+	if next := t.nextMembers(e.GetIndex(), cc); next != nil {
+		t.members, changed = next, true
+		t.meta.Members, t.meta.MembersIndex, t.meta.NextRaftId = next.Wire(), next.Index, next.NextRaftID
+	}
+	t.forgetOutcome(e.GetIndex())
+	t.mark(keyMeta, encode(t.meta))
+	return done, changed
+}
+
+// nextMembers is the membership after a configuration entry; nil for one that
+// changes nothing.
+func (t *Table) nextMembers(index uint64, cc *pb.ConfChangeV2) *Membership {
+	if cc.LeaveJoint() {
+		if !t.members.Joint() {
+			return nil
+		}
+		return t.members.settled(index)
+	}
+	change := new(wire.MembershipChange)
+	if proto.Unmarshal(cc.GetContext(), change) != nil {
+		return nil
+	}
+	members, err := parseMembers(change.GetMembers())
+	if err != nil {
+		return nil
+	}
+	next := &Membership{Index: index, Members: members, NextRaftID: change.GetNextRaftId()}
+	if t.members.checkNext(next) != nil || !proto.Equal(t.members.change(next), cc) {
+		return nil
+	}
+	for _, m := range next.Members {
+		if VerifySeat(t.genesis, m) != nil {
+			return nil
+		}
+	}
+	return next
+}
+
+// Introduce signs a new seat for a node, on behalf of the member that holds by.
+func Introduce(k identity.Key, g *Genesis, by Member, peer identity.PeerID, raftID uint64) ([]*wire.Signed, error) {
+	if len(by.Proof) >= proofMax {
+		return nil, fmt.Errorf("%s was introduced over %d others: let a member that is closer to the genesis lead", by.Peer, len(by.Proof))
+	}
+	signed, err := Seal(k, identity.DomainIntroduction, &wire.Introduction{Genesis: g.Hash[:], Peer: []byte(peer), RaftId: raftID})
+	if err != nil {
+		return nil, err
+	}
+	return append(slices.Clone(by.Proof), signed), nil
+}
+
+// VerifySeat checks that a seat goes back to the genesis: that the genesis names
+// it, or that a chain of introductions does.
+func VerifySeat(g *Genesis, m Member) error {
+	if founder, ok := g.Membership().Seat(m.RaftID); ok && len(m.Proof) == 0 {
+		if founder.Peer != m.Peer {
+			return fmt.Errorf("seat %d is that of %s", m.RaftID, founder.Peer)
+		}
+		return nil
+	}
+	if len(m.Proof) == 0 || len(m.Proof) > proofMax {
+		return fmt.Errorf("seat %d of %s has a proof of %d introductions", m.RaftID, m.Peer, len(m.Proof))
+	}
+	who := wire.Introduction{}
+	for i, signed := range m.Proof {
+		in := new(wire.Introduction)
+		signer, err := Open(signed, identity.DomainIntroduction, in)
+		if err != nil {
+			return fmt.Errorf("seat %d of %s: %w", m.RaftID, m.Peer, err)
+		}
+		by := signer.PeerID()
+		_, founder := g.Membership().Member(by)
+		if i == 0 && !founder || i > 0 && string(by) != string(who.GetPeer()) || string(in.GetGenesis()) != string(g.Hash[:]) {
+			return fmt.Errorf("seat %d of %s: introduction %d is by %s, who may not", m.RaftID, m.Peer, i, by)
+		}
+		who.Peer, who.RaftId = in.GetPeer(), in.GetRaftId()
+	}
+	if string(who.GetPeer()) != string(m.Peer) || who.GetRaftId() != m.RaftID {
+		return fmt.Errorf("seat %d of %s: the proof is for another seat", m.RaftID, m.Peer)
+	}
+	return nil
+}
+
+// ParseSeat checks one seat from outside, its proof too.
+func ParseSeat(g *Genesis, raw *wire.Member) (Member, error) {
+	list, err := parseMembers([]*wire.Member{raw})
+	if err != nil {
+		return Member{}, err
+	}
+	return list[0], VerifySeat(g, list[0])
+}
+
+// ParseSeats checks a list of seats from outside, their proofs too.
+func ParseSeats(g *Genesis, raw []*wire.Member) ([]Member, error) {
+	list, err := parseMembers(raw)
+	for _, m := range list {
+		if err == nil {
+			err = VerifySeat(g, m)
+		}
+	}
+	return list, err
+}
+
+// Introduce has this member listen to a seat that it does not know from its log
+// yet. It must have a proof, and be newer than all that this member knows.
+func (g *Group) Introduce(m Member) error {
+	if _, known := g.table.members.Seat(m.RaftID); known {
+		return nil
+	}
+	if m.RaftID < g.table.members.NextRaftID {
+		return fmt.Errorf("seat %d of %s was given up by entry %d", m.RaftID, m.Peer, g.table.members.Index)
+	}
+	if len(g.introduced) >= seatsMax {
+		return fmt.Errorf("%d seats wait for the entries that gave them", len(g.introduced))
+	}
+	if err := VerifySeat(g.genesis, m); err != nil {
+		return err
+	}
+	g.introduced[m.RaftID] = m
+	return nil
+}
+
+// PeerOf names the node in a seat; empty for one that is not known here.
+func (g *Group) PeerOf(raftID uint64) identity.PeerID { return g.seat(raftID).Peer }
+
+// seat finds a seat by its number, among the introduced too.
+func (g *Group) seat(raftID uint64) Member {
+	if m, ok := g.table.members.Seat(raftID); ok {
+		return m
+	}
+	return g.introduced[raftID]
+}

@@ -1,0 +1,287 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"slices"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"peer/identity"
+	"peer/wire"
+)
+
+// Roles, by their short names.
+const (
+	Voter    = wire.Role_ROLE_VOTER
+	Learner  = wire.Role_ROLE_LEARNER
+	Incoming = wire.Role_ROLE_INCOMING
+	Outgoing = wire.Role_ROLE_OUTGOING
+)
+
+// Member is one seat. RaftID is never reused within a repository; a node that
+// lost its disk gets another seat under another one.
+type Member struct {
+	RaftID uint64
+	Peer   identity.PeerID
+	Nonce  []byte
+	Role   wire.Role
+	// Proof leads from the genesis to this seat; see [wire.Member].
+	Proof []*wire.Signed
+}
+
+// Votes says whether the member has a vote, be it in one half of a joint configuration.
+func (m Member) Votes() bool { return m.Role != Learner }
+
+// Wire is the seat as it is sent and stored.
+func (m Member) Wire() *wire.Member {
+	return &wire.Member{RaftId: m.RaftID, Peer: []byte(m.Peer), Nonce: m.Nonce, Role: m.Role, Proof: m.Proof}
+}
+
+// Membership is who has which seat as of one entry. It does not change: the next
+// configuration is another value.
+type Membership struct {
+	// Index is the entry that set it.
+	Index   uint64
+	Members []Member
+	// NextRaftID is the ID of the next seat.
+	NextRaftID uint64
+}
+
+// Member finds p's seat: the last one given, where a lost one is still listed.
+func (ms *Membership) Member(p identity.PeerID) (Member, bool) {
+	found, ok := Member{}, false
+	for _, m := range ms.Members {
+		if m.Peer == p && m.RaftID > found.RaftID {
+			found, ok = m, true
+		}
+	}
+	return found, ok
+}
+
+// Seat finds a seat by its number.
+func (ms *Membership) Seat(raftID uint64) (Member, bool) {
+	for _, m := range ms.Members {
+		if m.RaftID == raftID {
+			return m, true
+		}
+	}
+	return Member{}, false
+}
+
+// PeerOf names the node in a seat; empty for an ID that no seat has.
+func (ms *Membership) PeerOf(raftID uint64) identity.PeerID {
+	m, _ := ms.Seat(raftID)
+	return m.Peer
+}
+
+// Joint says that a change is under way: two majorities are needed.
+func (ms *Membership) Joint() bool {
+	return slices.ContainsFunc(ms.Members, func(m Member) bool { return m.Role == Incoming || m.Role == Outgoing })
+}
+
+// Voters are the members that will vote once a change under way is done.
+func (ms *Membership) Voters() []Member {
+	return slices.DeleteFunc(slices.Clone(ms.Members), func(m Member) bool { return m.Role == Learner || m.Role == Outgoing })
+}
+
+// Quorum is how many voters must hold an entry.
+func (ms *Membership) Quorum() int { return len(ms.Voters())/2 + 1 }
+
+// HasQuorum says whether those that fulfil f are a majority, in both halves of a
+// joint configuration.
+func (ms *Membership) HasQuorum(f func(Member) bool) bool {
+	in := func(other wire.Role) bool {
+		all, those := 0, 0
+		for _, m := range ms.Members {
+			if m.Role == Voter || m.Role == other {
+				all++
+				if f(m) {
+					those++
+				}
+			}
+		}
+		return those > all/2
+	}
+	return in(Incoming) && in(Outgoing)
+}
+
+func (ms *Membership) confState() *pb.ConfState {
+	conf := &pb.ConfState{}
+	for _, m := range ms.Members {
+		switch m.Role {
+		case Voter:
+			conf.Voters = append(conf.Voters, m.RaftID)
+			if ms.Joint() {
+				conf.VotersOutgoing = append(conf.VotersOutgoing, m.RaftID)
+			}
+		case Incoming:
+			conf.Voters = append(conf.Voters, m.RaftID)
+		case Outgoing:
+			conf.VotersOutgoing = append(conf.VotersOutgoing, m.RaftID)
+		case Learner:
+			conf.Learners = append(conf.Learners, m.RaftID)
+		}
+	}
+	if ms.Joint() {
+		conf.AutoLeave = new(true)
+	}
+	return conf
+}
+
+// Wire is the list as it is sent and stored.
+func (ms *Membership) Wire() []*wire.Member {
+	list := make([]*wire.Member, len(ms.Members))
+	for i, m := range ms.Members {
+		list[i] = m.Wire()
+	}
+	return list
+}
+
+// settled is the membership once a change under way is done.
+func (ms *Membership) settled(index uint64) *Membership {
+	next := &Membership{Index: index, NextRaftID: ms.NextRaftID}
+	for _, m := range ms.Members {
+		switch m.Role {
+		case Outgoing:
+			continue
+		case Incoming:
+			m.Role = Voter
+		}
+		next.Members = append(next.Members, m)
+	}
+	return next
+}
+
+// parseMembers checks a list of members from outside.
+func parseMembers(list []*wire.Member) ([]Member, error) {
+	if len(list) > seatsMax {
+		return nil, fmt.Errorf("%d members, want %d at most", len(list), seatsMax)
+	}
+	ids := map[uint64]bool{}
+	members := make([]Member, 0, len(list))
+	for _, m := range list {
+		peer, err := identity.PeerIDFromBytes(m.GetPeer())
+		if err != nil {
+			return nil, fmt.Errorf("member: %w", err)
+		}
+		if m.GetRaftId() == 0 || m.GetRaftId() > math.MaxUint32 || ids[m.GetRaftId()] || len(m.GetNonce()) != NonceBytes ||
+			m.GetRole() < Voter || m.GetRole() > Outgoing || len(m.GetProof()) > proofMax {
+			return nil, fmt.Errorf("member %s: malformed or twice", peer)
+		}
+		ids[m.GetRaftId()] = true
+		members = append(members, Member{RaftID: m.GetRaftId(), Peer: peer, Nonce: m.GetNonce(), Role: m.GetRole(), Proof: m.GetProof()})
+	}
+	return members, nil
+}
+
+// membershipOf reads the membership of a table. One that never changed is the genesis's.
+func membershipOf(meta *wire.TableMeta, g *Genesis) (*Membership, error) {
+	if len(meta.GetMembers()) == 0 {
+		return g.Membership(), nil
+	}
+	members, err := parseMembers(meta.GetMembers())
+	if err != nil {
+		return nil, err
+	}
+	ms := &Membership{Index: meta.GetMembersIndex(), Members: members, NextRaftID: meta.GetNextRaftId()}
+	for _, m := range members {
+		if m.RaftID >= ms.NextRaftID {
+			return nil, fmt.Errorf("member %s has seat %d, and the next one is to be %d", m.Peer, m.RaftID, ms.NextRaftID)
+		}
+	}
+	return ms, nil
+}
+
+// Admit is the membership with a learner more.
+func (ms *Membership) Admit(peer identity.PeerID, nonce []byte, proof []*wire.Signed) *Membership {
+	next := &Membership{Members: slices.Clone(ms.Members), NextRaftID: ms.NextRaftID + 1}
+	next.Members = append(next.Members, Member{RaftID: ms.NextRaftID, Peer: peer, Nonce: nonce, Role: Learner, Proof: proof})
+	return next
+}
+
+// Drop is the membership without one learner.
+func (ms *Membership) Drop(raftID uint64) *Membership {
+	others := slices.DeleteFunc(slices.Clone(ms.Members), func(m Member) bool { return m.RaftID == raftID })
+	return &Membership{Members: others, NextRaftID: ms.NextRaftID}
+}
+
+// Become is the joint membership on the way to one with exactly these voters.
+func (ms *Membership) Become(voters []uint64) *Membership {
+	next := &Membership{Members: slices.Clone(ms.Members), NextRaftID: ms.NextRaftID}
+	for i, m := range next.Members {
+		wanted := slices.Contains(voters, m.RaftID)
+		switch {
+		case wanted && m.Role == Learner:
+			next.Members[i].Role = Incoming
+		case !wanted && m.Role == Voter:
+			next.Members[i].Role = Outgoing
+		}
+	}
+	return next
+}
+
+// checkNext refuses what may not follow ms. What passes is what [Membership.Admit],
+// [Membership.Drop] and [Membership.Become] make.
+func (ms *Membership) checkNext(next *Membership) error {
+	switch {
+	case ms.Joint():
+		return fmt.Errorf("the change of entry %d is under way", ms.Index)
+	case next.NextRaftID < ms.NextRaftID || next.NextRaftID > ms.NextRaftID+1:
+		return fmt.Errorf("the next seat is %d, not %d", ms.NextRaftID, next.NextRaftID)
+	case len(next.Members) > seatsMax:
+		return fmt.Errorf("%d seats, want %d at most", len(next.Members), seatsMax)
+	}
+	for _, now := range next.Members {
+		before, known := ms.Seat(now.RaftID)
+		if !known {
+			if now.RaftID != ms.NextRaftID || next.NextRaftID == ms.NextRaftID || now.Role != Learner {
+				return fmt.Errorf("seat %d of %s can't be new", now.RaftID, now.Peer)
+			}
+			continue
+		}
+		same := before.Peer == now.Peer && bytes.Equal(before.Nonce, now.Nonce)
+		became := before.Role == now.Role || before.Role == Learner && now.Role == Incoming || before.Role == Voter && now.Role == Outgoing
+		if !same || !became {
+			return fmt.Errorf("seat %d of %s can't become %s of %s", now.RaftID, before.Peer, now.Role, now.Peer)
+		}
+	}
+	for _, before := range ms.Members {
+		if _, stays := next.Seat(before.RaftID); !stays && before.Votes() {
+			return fmt.Errorf("voter %s can't vanish", before.Peer)
+		}
+	}
+	if voters := len(next.Voters()); voters%2 == 0 || voters > MembersMax {
+		return fmt.Errorf("%d voters: want an odd number up to %d", voters, MembersMax)
+	}
+	return nil
+}
+
+// change spells the step to next as raft wants it.
+func (ms *Membership) change(next *Membership) *pb.ConfChangeV2 {
+	cc := &pb.ConfChangeV2{Context: encode(&wire.MembershipChange{Members: next.Wire(), NextRaftId: next.NextRaftID})}
+	add := func(kind pb.ConfChangeType, raftID uint64) {
+		cc.Changes = append(cc.Changes, &pb.ConfChangeSingle{Type: &kind, NodeId: new(raftID)})
+	}
+	for _, m := range next.Members {
+		_, known := ms.Seat(m.RaftID)
+		switch {
+		case !known:
+			add(pb.ConfChangeType_ConfChangeAddLearnerNode, m.RaftID)
+		case m.Role == Incoming:
+			add(pb.ConfChangeType_ConfChangeAddNode, m.RaftID)
+		case m.Role == Outgoing:
+			add(pb.ConfChangeType_ConfChangeRemoveNode, m.RaftID)
+		}
+	}
+	for _, m := range ms.Members {
+		if _, stays := next.Seat(m.RaftID); !stays {
+			add(pb.ConfChangeType_ConfChangeRemoveNode, m.RaftID)
+		}
+	}
+	if next.Joint() {
+		cc.Transition = new(pb.ConfChangeTransition_ConfChangeTransitionJointImplicit)
+	}
+	return cc
+}

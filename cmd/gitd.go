@@ -71,11 +71,23 @@ func (b *gitBackend) Open(ctx context.Context, repo identity.Address, service gi
 	}
 	c := b.client(repo, b.reader)
 	c.gitVersion = wire.GitVersionOf(version)
-	s, err := openPatiently(ctx, c, intent, patience{total: fetchPatience}, func(*session) error { return nil })
+	s, err := openPatiently(ctx, c, intent, patience{total: fetchPatience}, c.wantConfirmed)
 	if err != nil {
 		return nil, gitRefusal(err)
 	}
 	return sessionStream{s.stream, s}, nil
+}
+
+// wantConfirmed refuses a session whose listing may be older than the last push: git
+// would take it for the truth, since nothing in its protocol can say so.
+func (c *client) wantConfirmed(s *session) error {
+	if !s.welcome.GetStale() {
+		return nil
+	}
+	return &control.Error{
+		Code: wire.FailureCode_FAILURE_NO_QUORUM, Message: "no leader confirms what this replica has, which may be older than the last push",
+		Hint: "try again in a moment, or read it as it is: git ls-remote or clone " + c.address.URL(),
+	}
 }
 
 // openPatiently opens a session, and tries again while the group is between

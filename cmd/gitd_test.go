@@ -134,6 +134,12 @@ func TestGitd(t *testing.T) {
 			})
 			p.ok("", "ls-remote", url)
 		},
+		"never older than the last push": func(t *testing.T, f *fakeReplica, p *person, key identity.Key, url string) {
+			f.hook(func() { f.stale = true })
+			p.run("", "ls-remote", url).exits(128).says("remote error: peer: no leader confirms what this replica has").says("clone " + f.url())
+			f.hook(func() { f.stale = false })
+			p.ok("", "ls-remote", url)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,6 +27,7 @@ type cluster struct {
 	nodes    []*node
 	lifeline *os.File // nodes end when its other end closes
 	waiters  sync.WaitGroup
+	board    *switchboard // nil: all are on loopback
 }
 
 // options say what cluster to start. The zero value: three nodes.
@@ -36,6 +37,7 @@ type options struct {
 	home     func(i int) string   // where the home of node i is, if not "" and not with the others
 	config   func(map[string]any) // changes what goes into every config file
 	logLevel string               // info
+	board    *switchboard         // what nodes and people are plugged into; nil: loopback
 }
 
 const meetTimeout = 20 * time.Second
@@ -47,7 +49,7 @@ func newCluster(t testing.TB, o options) *cluster {
 	if o.nodes == 0 {
 		o.nodes = 3
 	}
-	c := &cluster{t: t, logs: t.ArtifactDir(), nodeEnv: o.env, logLevel: o.logLevel}
+	c := &cluster{t: t, logs: t.ArtifactDir(), nodeEnv: o.env, logLevel: o.logLevel, board: o.board}
 	if c.logLevel == "" {
 		c.logLevel = "info"
 	}
@@ -114,7 +116,7 @@ func (c *cluster) peer() string { return filepath.Join(c.dir, "bin", "peer") }
 func (c *cluster) makeHomes(o options) {
 	c.t.Helper()
 	for i := range o.nodes {
-		n := &node{c: c, name: fmt.Sprintf("node%d", i+1)}
+		n := &node{c: c, name: fmt.Sprintf("node%d", i+1), number: i}
 		n.home = filepath.Join(c.dir, n.name)
 		if o.home != nil && o.home(i) != "" {
 			n.home = o.home(i)
@@ -130,19 +132,19 @@ func (c *cluster) makeHomes(o options) {
 	c.sortKeys()
 	addrs := make([]string, o.nodes)
 	for i, n := range c.nodes {
-		n.port = freePort(c.t)
-		addrs[i] = fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/p2p/%s", n.port, n.peerID)
+		n.port, n.gitPort = freePort(c.t), freePort(c.t)
+		addrs[i] = fmt.Sprintf("%s/p2p/%s", n.listens(), n.peerID)
 	}
 	secret := fmt.Sprintf("itest-%d-%d", os.Getpid(), rand.Uint64())
 	for i, n := range c.nodes {
 		config := map[string]any{
 			"rendezvous": secret, "secret": secret,
-			"listen":    []string{fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", n.port)},
+			"listen":    []string{n.listens()},
 			"peer":      append(append([]string{}, addrs[:i]...), addrs[i+1:]...),
 			"mdns":      false,
 			"nat":       false,
 			"grpc-port": 0,
-			"git-port":  0,
+			"git-port":  fmt.Sprintf("%s:%d", n.host(), n.gitPort),
 		}
 		if o.config != nil {
 			o.config(config)

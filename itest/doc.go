@@ -7,6 +7,7 @@
 //	process.go   one node: start, kill, stop, continue
 //	person.go    somebody with a home, who runs git and peer
 //	repo.go      a repository: what its replicas say, and what is on their disks
+//	switchboard.go  a network of their own for nodes, with plugs to pull
 //	history.go   generated histories, the same on every run
 //
 // The binary is built once for a run, outside the tree. PEER_BIN names one that

@@ -54,7 +54,7 @@ func (c *cluster) guest(name, key string) *person {
 		c.t.Fatal(err)
 	}
 	peers, _ := config["peer"].([]any)
-	config["peer"] = append(peers, fmt.Sprintf("/ip4/127.0.0.1/tcp/%d/p2p/%s", c.nodes[0].port, c.nodes[0].peerID))
+	config["peer"] = append(peers, fmt.Sprintf("%s/p2p/%s", c.nodes[0].listens(), c.nodes[0].peerID))
 	config["listen"] = []string{"/ip4/127.0.0.1/tcp/0"} // should they run a node
 	if raw, err = json.Marshal(config); err == nil {
 		err = os.WriteFile(filepath.Join(home, "config.json"), raw, 0o600)
@@ -98,6 +98,11 @@ func (r result) String() string {
 	return fmt.Sprintf("%s: exit %d after %v\n%s%s", r.line, r.code, r.took.Round(time.Millisecond), r.out, r.err)
 }
 
+// stale says that a listing was served without a leader, and says so.
+func (r result) stale() bool {
+	return strings.Contains(r.err, "no leader confirmed this")
+}
+
 // run runs a command in dir, which may be relative to the person's own.
 func (p *person) run(dir, name string, args ...string) result {
 	return p.runInput(nil, dir, name, args...)
@@ -106,6 +111,11 @@ func (p *person) run(dir, name string, args ...string) result {
 func (p *person) runInput(input []byte, dir, name string, args ...string) result {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
+	return p.runUntil(ctx, input, dir, name, args...)
+}
+
+// runUntil runs a command that is killed when ctx ends.
+func (p *person) runUntil(ctx context.Context, input []byte, dir, name string, args ...string) result {
 	cmd := p.command(ctx, dir, name, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &errs
@@ -129,7 +139,8 @@ func (p *person) command(ctx context.Context, dir, name string, args ...string) 
 	if name == "peer" {
 		name = p.c.peer()
 	}
-	cmd := exec.CommandContext(ctx, name, args...)
+	all := p.c.within(-1, append([]string{name}, args...)...)
+	cmd := exec.CommandContext(ctx, all[0], all[1:]...)
 	if cmd.Dir = dir; !filepath.IsAbs(dir) {
 		cmd.Dir = filepath.Join(p.dir, dir)
 	}

@@ -24,11 +24,14 @@ const (
 type node struct {
 	c      *cluster
 	name   string // node1, node2, …
+	number int    // 0, 1, …
 	home   string
 	peerID string
 	port   int
-	log    string // path of all that it printed, over all its starts
-	user   *person
+	// gitPort serves git://, at every start the same.
+	gitPort int
+	log     string // path of all that it printed, over all its starts
+	user    *person
 
 	proc *process // of the last start; nil before the first
 }
@@ -39,6 +42,24 @@ type process struct {
 	ready chan struct{} // closed when it said so
 	ended chan struct{} // closed when it has been waited for
 	err   error         // then: how
+}
+
+// host is the node's address.
+func (n *node) host() string {
+	if n.c.board == nil {
+		return "127.0.0.1"
+	}
+	return n.c.board.host(n.number)
+}
+
+func (n *node) listens() string { return fmt.Sprintf("/ip4/%s/tcp/%d", n.host(), n.port) }
+
+// within is a command as it runs at node i's plug, or at that of people for -1.
+func (c *cluster) within(i int, command ...string) []string {
+	if c.board == nil {
+		return command
+	}
+	return append(c.board.within(i), command...)
 }
 
 // start runs the node, with env on top of its own, and does not wait for it.
@@ -54,7 +75,8 @@ func (n *node) start(env ...string) error {
 	p := &process{ready: make(chan struct{}), ended: make(chan struct{})}
 	// The node ends by itself when the other end of the lifeline closes, which it
 	// does in whatever way this process ends.
-	p.cmd = exec.CommandContext(context.Background(), n.c.peer(), "--home", n.home, "node", "--parent-fd", "3", "--log-level", n.c.logLevel)
+	args := n.c.within(n.number, n.c.peer(), "--home", n.home, "node", "--parent-fd", "3", "--log-level", n.c.logLevel)
+	p.cmd = exec.CommandContext(context.Background(), args[0], args[1:]...)
 	p.cmd.ExtraFiles = []*os.File{n.c.lifeline}
 	p.cmd.Env = append(n.c.baseEnv(n.c.dir), append(n.c.nodeEnv, env...)...)
 	p.cmd.Dir = n.c.dir

@@ -1,0 +1,222 @@
+package itest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+var acknowledgedFlag = flag.Int("acknowledged", 0, "how many acknowledged pushes end TestHistories; 0: 1,000, or what 20 s bring with -short")
+
+const (
+	historyClients = 8
+	historyReaders = 3
+	// An epoch has refs of its own, so that what the checker looks at stays small.
+	epochRefs        = 12
+	epochTouchesMax  = 150 // of one ref
+	epochUnknownsMax = 6
+	// historyPatience is that of half of the clients; the others have a minute.
+	historyPatience = 3 * time.Second
+	checkTimeout    = 2 * time.Minute
+)
+
+// TestHistories has clients that share nothing push compare-and-swap updates of a
+// few refs through git, and readers list them everywhere, while nodes die, stop,
+// lose their connections and their disks' room. Every ref must look like one
+// register in one place; what is listed in the end is on every disk.
+func TestHistories(t *testing.T) {
+	t.Parallel()
+	seed, goal := *seedFlag, *acknowledgedFlag
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	if goal == 0 && !testing.Short() {
+		goal = 1000
+	}
+	t.Logf("replay the faults with: go test -run TestHistories -seed %d -acknowledged %d", seed, goal)
+	h := newHistories(t, seed)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	if goal > 0 {
+		ctx, cancel = context.WithCancel(t.Context())
+	}
+	defer cancel()
+	h.goal, h.stop = goal, cancel
+	h.nemesis.begin, h.ledger.begin = time.Now(), time.Now()
+	var work sync.WaitGroup
+	for _, c := range h.clients {
+		work.Go(func() { c.run(ctx) })
+	}
+	for _, r := range h.readers {
+		work.Go(func() { r.run(ctx) })
+	}
+	if err := h.nemesis.run(ctx); err != nil {
+		h.fail("nemesis: %v", err)
+	}
+	work.Wait()
+	h.judge()
+}
+
+// histories is what all take part in.
+type histories struct {
+	t       *testing.T
+	c       *cluster
+	r       *repository
+	seed    uint64
+	nemesis *nemesis
+	clients []*swapper
+	readers []*lister
+	ledger  *ledger
+	goal    int
+	stop    context.CancelFunc
+	epoch   atomic.Int64
+
+	mu    sync.Mutex
+	acks  []time.Duration // when pushes were acknowledged
+	took  []time.Duration // how long they took
+	stale int             // listings that were marked as such
+	dead  int             // listings that failed
+	why   map[string]int  // reasons of refusals
+}
+
+func newHistories(t *testing.T, seed uint64) *histories {
+	h := &histories{t: t, seed: seed, ledger: newLedger(), why: map[string]int{}}
+	board, err := newSwitchboard(t, 3)
+	if err != nil {
+		t.Logf("no connection is cut: %v", err)
+	}
+	disks, o := map[int]*smallDisk{}, options{board: board, env: []string{fmt.Sprintf("PEER_LOG_KEEP=%d", logKeep)}}
+	if small := int(seed % 3); board != nil { // root is what both need
+		disks[small] = newSmallDisk(t)
+		o.home = func(i int) string {
+			if i == small {
+				return filepath.Join(disks[small].dir, "home")
+			}
+			return ""
+		}
+	}
+	h.c = newCluster(t, o)
+	h.r = h.c.create("demo")
+	h.nemesis = &nemesis{c: h.c, r: h.r, random: rand.New(rand.NewPCG(seed, 1)), board: board, disks: disks, count: map[string]int{}, calm: 5 * time.Second}
+	if testing.Short() {
+		h.nemesis.calm = 1500 * time.Millisecond
+	}
+	for i := range historyClients {
+		h.clients = append(h.clients, h.newSwapper(i))
+	}
+	h.newReaders()
+	return h
+}
+
+func (h *histories) fail(format string, args ...any) {
+	h.t.Errorf(format, args...)
+	h.stop()
+}
+
+// refsOf are the refs of an epoch that are swapped one by one, and the pair that
+// moves together.
+func refsOf(epoch int64) (single []string, pair [2]string) {
+	for i := range epochRefs {
+		single = append(single, fmt.Sprintf("refs/heads/e%d/r%d", epoch, i))
+	}
+	return single, [2]string{fmt.Sprintf("refs/heads/e%d/left", epoch), fmt.Sprintf("refs/heads/e%d/right", epoch)}
+}
+
+// record notes a touch, and begins a new epoch where the checker would have too
+// much to look at.
+func (h *histories) record(client int, epoch int64, ref string, in touch, called int64, out answer) {
+	touches := h.ledger.add(client, ref, in, called, out)
+	if touches > epochTouchesMax || out.verdict == answerUnknown && h.ledger.unknowns(ref) > epochUnknownsMax {
+		h.epoch.CompareAndSwap(epoch, epoch+1)
+	}
+}
+
+// acknowledged counts pushes, and ends the run with the last one.
+func (h *histories) acknowledged(took time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.acks, h.took = append(h.acks, time.Since(h.ledger.begin)), append(h.took, took)
+	if len(h.acks) == h.goal {
+		h.stop()
+	}
+}
+
+// judge reads all refs everywhere once more, and has every ref's history checked.
+func (h *histories) judge() {
+	h.t.Helper()
+	defer func() {
+		if h.t.Failed() {
+			h.t.Logf("seed %d; what was done:", h.seed)
+			h.nemesis.log(h.t, 0, time.Hour)
+		}
+	}()
+	h.r.converge()
+	h.r.checkDisks()
+	for i := range h.c.nodes {
+		called := h.ledger.now()
+		listed := parseListing(h.c.at(i).git("", "ls-remote", h.r.url))
+		for epoch := range h.epoch.Load() + 1 {
+			h.note(-1, fmt.Sprintf("%s, in the end,", h.c.nodes[i].name), epoch, listed, called)
+		}
+	}
+	h.report()
+	worst := time.Duration(0)
+	for _, ref := range slices.Sorted(maps.Keys(h.ledger.refs)) {
+		begin := time.Now()
+		verdict, info := porcupine.CheckOperationsVerbose(register, h.ledger.refs[ref], checkTimeout)
+		worst = max(worst, time.Since(begin))
+		if verdict != porcupine.Ok {
+			path := filepath.Join(h.c.logs, strings.ReplaceAll(ref, "/", "-")+".html")
+			_ = porcupine.VisualizePath(register, info, path)
+			h.t.Errorf("%s: the history is %s; see %s", ref, verdict, path)
+			h.printHistory(ref)
+		}
+	}
+	h.t.Logf("%d refs, each linearizable unless said; the longest check took %v", len(h.ledger.refs), worst.Round(time.Millisecond))
+}
+
+// printHistory prints what was done to one ref, in the order of the beginnings.
+func (h *histories) printHistory(ref string) {
+	ops := h.ledger.refs[ref]
+	slices.SortFunc(ops, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
+	for _, op := range ops {
+		end := "   never"
+		if op.Return != never {
+			end = fmt.Sprintf("%8.3f", time.Duration(op.Return).Seconds())
+		}
+		h.t.Logf("%8.3f %s %s", time.Duration(op.Call).Seconds(), end, register.DescribeOperation(op.Input, op.Output))
+	}
+}
+
+// report says what was tested, and fails if that is next to nothing.
+func (h *histories) report() {
+	h.t.Helper()
+	if len(h.acks) < 20 {
+		h.t.Errorf("%d pushes were acknowledged: this tests nothing", len(h.acks))
+		return
+	}
+	slices.Sort(h.took)
+	longest, from := h.acks[0], time.Duration(0)
+	for i := 1; i < len(h.acks); i++ {
+		if gap := h.acks[i] - h.acks[i-1]; gap > longest {
+			longest, from = gap, h.acks[i-1]
+		}
+	}
+	h.t.Logf("%d pushes acknowledged in %v, p50 %v, p95 %v, longest %v", len(h.acks), h.acks[len(h.acks)-1].Round(time.Second),
+		h.took[len(h.took)/2], h.took[len(h.took)*95/100], h.took[len(h.took)-1])
+	h.t.Logf("answers per ref, and reads of a ref: %v; listings marked stale: %d, failed: %d", h.ledger.counts, h.stale, h.dead)
+	h.t.Logf("refused: %v", h.why)
+	h.t.Logf("faults: %v", h.nemesis.count)
+	h.t.Logf("the longest time without an acknowledgement is %v, from %v on; meanwhile:", longest.Round(time.Millisecond), from.Round(time.Millisecond))
+	h.nemesis.log(h.t, from-6*time.Second, from+longest)
+}

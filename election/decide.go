@@ -1,5 +1,7 @@
 package election
 
+import "slices"
+
 // ID orders members: the raw bytes of a peer ID.
 type ID string
 
@@ -9,10 +11,15 @@ const None ID = ""
 // Member is one member as the deciding one sees it.
 type Member struct {
 	ID ID
-	// Alive: connected, or answered lately. The deciding member is alive to itself.
+	// Priority comes before the ID: the owner of the group sets it.
+	Priority int32
+	// Alive: connected, and heard lately. The deciding member is alive to itself.
 	Alive bool
 	// InSync: holds all that is committed, as far as the deciding member knows.
 	InSync bool
+	// RoundTripMicros is how long a message to it and back takes; zero where that
+	// is not known, and for the deciding member.
+	RoundTripMicros int64
 }
 
 // View is what one member knows when it decides.
@@ -22,7 +29,17 @@ type View struct {
 	Members []Member
 	// Busy: the leader has pushes in flight, or is already handing over.
 	Busy bool
+	// Stay: a leader does not hand over to a better one.
+	Stay bool
 }
+
+// A member is far from a leader if a message takes more than farTimes as long as
+// to the leader's majority, and farMicros more. A leader there would make each
+// push wait for that.
+const (
+	farTimes  = 2
+	farMicros = 30_000
+)
 
 // Do is what a member should do.
 type Do int
@@ -46,18 +63,23 @@ type Action struct {
 
 // Decide says what this member should do now.
 func Decide(v View) Action {
+	self, ok := v.member(v.Self)
+	if !ok {
+		return Action{Do: Wait}
+	}
 	switch {
-	case v.Leader == None && v.majorityAlive() && v.inSync(v.Self):
-		return Action{Do: Campaign, Rank: v.above(v.Self)}
-	case v.Leader == v.Self && !v.Busy:
-		if best := v.highestInSync(); best > v.Self {
-			return Action{Do: TransferTo, Target: best}
+	case v.Leader == None && v.MajorityAlive() && self.InSync:
+		return Action{Do: Campaign, Rank: v.above(self)}
+	case v.Leader == v.Self && !v.Busy && !v.Stay:
+		if best := v.bestNear(self); best.ID != self.ID {
+			return Action{Do: TransferTo, Target: best.ID}
 		}
 	}
 	return Action{Do: Wait}
 }
 
-func (v View) majorityAlive() bool {
+// MajorityAlive says whether enough members answer to elect anybody.
+func (v View) MajorityAlive() bool {
 	alive := 0
 	for _, m := range v.Members {
 		if m.Alive {
@@ -67,31 +89,55 @@ func (v View) majorityAlive() bool {
 	return alive > len(v.Members)/2
 }
 
-func (v View) inSync(id ID) bool {
+func (v View) member(id ID) (Member, bool) {
 	for _, m := range v.Members {
 		if m.ID == id {
-			return m.InSync
+			return m, true
 		}
 	}
-	return false
+	return Member{}, false
 }
 
-// above counts the living members in sync with an ID higher than id.
-func (v View) above(id ID) (n int) {
+// before says whether m should lead rather than other.
+func (m Member) before(other Member) bool {
+	if m.Priority != other.Priority {
+		return m.Priority > other.Priority
+	}
+	return m.ID > other.ID
+}
+
+// above counts the living members in sync that should lead rather than self.
+func (v View) above(self Member) (n int) {
 	for _, m := range v.Members {
-		if m.Alive && m.InSync && m.ID > id {
+		if m.Alive && m.InSync && m.before(self) {
 			n++
 		}
 	}
 	return n
 }
 
-func (v View) highestInSync() ID {
-	best := None
+// bestNear is who should lead rather than self, or self.
+func (v View) bestNear(self Member) Member {
+	best, near := self, farTimes*v.majorityMicros()+farMicros
 	for _, m := range v.Members {
-		if m.Alive && m.InSync && m.ID > best {
-			best = m.ID
+		if m.Alive && m.InSync && m.RoundTripMicros <= near && m.before(best) {
+			best = m
 		}
 	}
 	return best
+}
+
+// majorityMicros is how long the deciding member waits for a majority, itself included.
+func (v View) majorityMicros() int64 {
+	var trips []int64
+	for _, m := range v.Members {
+		if m.Alive && m.InSync {
+			trips = append(trips, m.RoundTripMicros)
+		}
+	}
+	slices.Sort(trips)
+	if quorum := len(v.Members)/2 + 1; len(trips) >= quorum {
+		return trips[quorum-1]
+	}
+	return 0
 }

@@ -64,9 +64,43 @@ func TestDecide(t *testing.T) {
 // TestIDsAreBytes orders IDs as raw bytes, not as people or numbers do.
 func TestIDsAreBytes(t *testing.T) {
 	low, high := ID("\x00\x7f\xff"), ID("\x00\x80")
-	v := View{Self: low, Leader: low, Members: []Member{{low, true, true}, {high, true, true}}}
+	v := View{Self: low, Leader: low, Members: []Member{{ID: low, Alive: true, InSync: true}, {ID: high, Alive: true, InSync: true}}}
 	if got := Decide(v); got != (Action{Do: TransferTo, Target: high}) {
 		t.Errorf("%+v, want the transfer to %q", got, high)
+	}
+}
+
+// TestPreference: the owner's priorities come before the ID, and distance before both.
+func TestPreference(t *testing.T) {
+	member := func(id ID, priority int32, millis int64) Member {
+		return Member{ID: id, Priority: priority, Alive: true, InSync: true, RoundTripMicros: millis * 1000}
+	}
+	for _, c := range []struct {
+		name    string
+		members []Member
+		stay    bool
+		want    Action
+	}{
+		{"a lower ID with priority", []Member{member("a", 1, 1), member("b", 0, 0), member("c", 0, 1)}, false, Action{Do: TransferTo, Target: "a"}},
+		{"not to one that the owner puts last", []Member{member("a", 0, 1), member("b", 0, 0), member("c", -1, 1)}, false, Action{}},
+		{"equal priorities: the ID", []Member{member("a", 2, 1), member("b", 2, 0), member("c", 2, 1)}, false, Action{Do: TransferTo, Target: "c"}},
+		{"not to the other side of the world", []Member{member("a", 0, 1), member("b", 0, 0), member("c", 0, 250)}, false, Action{}},
+		{"nor because of its priority", []Member{member("a", 0, 1), member("b", 0, 0), member("c", 9, 250)}, false, Action{}},
+		{"a near one instead", []Member{member("c", 0, 1), member("a", 0, 0), member("b", 0, 2), member("d", 0, 250), member("e", 0, 250)}, false, Action{Do: TransferTo, Target: "c"}},
+		{"from the other side of the world", []Member{member("a", 0, 250), member("b", 0, 0), member("c", 0, 255)}, false, Action{Do: TransferTo, Target: "c"}},
+		{"a little farther is near enough", []Member{member("a", 0, 1), member("b", 0, 0), member("c", 0, 30)}, false, Action{Do: TransferTo, Target: "c"}},
+		{"not where it is switched off", []Member{member("a", 0, 1), member("b", 0, 0), member("c", 0, 1)}, true, Action{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			self := c.members[1].ID
+			if got := Decide(View{Self: self, Leader: self, Members: c.members, Stay: c.stay}); got != c.want {
+				t.Errorf("%+v, want %+v", got, c.want)
+			}
+		})
+	}
+	v := View{Self: "c", Members: []Member{member("a", 5, 0), member("b", 0, 0), member("c", 0, 0)}}
+	if got := Decide(v); got != (Action{Do: Campaign, Rank: 1}) {
+		t.Errorf("the second of three in the owner's order: %+v", got)
 	}
 }
 

@@ -23,6 +23,10 @@ type Config struct {
 	// Version is told to others and to the user.
 	Version string
 
+	// Stay keeps a leader from handing over to a better member that came back.
+	// Default: it hands over.
+	Stay bool
+
 	// Tick is the clock of raft. Shorter ticks notice a silent leader sooner and
 	// cost idle time. Default 100 ms.
 	Tick time.Duration

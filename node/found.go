@@ -262,9 +262,10 @@ func (n *Node) takePart(ctx context.Context, g *replica.Genesis) error {
 	n.mu.Lock()
 	n.groups[g.Repo] = group
 	n.mu.Unlock()
+	n.meet(group)
 	n.log.Info("repository founded", "repo", g.Name, "id", g.Repo.Short())
 	group.protectMembers()
-	n.post(func() { group.campaignSoon(foundingGrace) })
+	n.post(func() { group.seek(foundingGrace) })
 	n.freshen(group)
 	return nil
 }

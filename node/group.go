@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"peer/election"
 	"peer/git"
 	"peer/identity"
 	"peer/replica"
@@ -87,7 +88,7 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	g := &group{
 		n: n, genesis: genesis, log: n.log.With("repo", genesis.Name, "id", repo.Short()),
 		waiting: map[txKey][]chan<- *wire.Outcome{}, reads: map[uint64]chan<- uint64{},
-		leader: leadership{changed: make(chan struct{})},
+		leader: leadership{changed: make(chan struct{}), pace: election.Pace{BaseTicks: handOverTicks}},
 		// Random, so that an answer meant for the process before is not taken for ours.
 		readSeq: rand.Uint64(),
 	}
@@ -151,6 +152,7 @@ func (g *group) members() *replica.Membership { return g.membership.Load() }
 func (g *group) membershipChanged(ms *replica.Membership) {
 	g.membership.Store(ms)
 	g.protectMembers()
+	g.n.meet(g)
 }
 
 func (g *group) snapshot() (*pb.Snapshot, error) {

@@ -6,30 +6,43 @@ import (
 
 	"peer/election"
 	"peer/identity"
+	"peer/replica"
 )
 
-// Timing of an election that a dropped connection starts. The base lets every
-// survivor notice before the first one asks for votes; a step is longer than an
-// election takes on a local network, so that the preferred member usually wins
-// alone. Raft's own randomised timeout stands behind it.
+// Timing of an election that a lost leader starts. The base lets every survivor
+// notice before the first one asks for votes; a step is longer than an election
+// takes, so that the preferred member usually wins alone. Who still follows the
+// lost leader answers no vote, so members ask again. Raft's own randomised timeout
+// stands behind it.
 const (
 	campaignBase = 5 * time.Millisecond
 	campaignStep = 30 * time.Millisecond
+	// stepRoundTrips is what an election takes beside that: two rounds of votes.
+	stepRoundTrips = 2
+	// seekAgain is the first pause before members ask again, and seekMax the longest.
+	seekAgain = 100 * time.Millisecond
+	seekMax   = 2 * time.Second
 	// foundingGrace is the base right after a group was founded or opened: its
 	// other members may still be on their way.
 	foundingGrace = 40 * time.Millisecond
 	// greetingGrace lets a leader that is there already make itself heard first.
 	greetingGrace = 300 * time.Millisecond
-	// handOverTicks is how long a leader leads before it hands over to a higher
-	// member in sync, and how long it waits before it tries again.
+	// handOverTicks is how long a leader leads before it hands over to a better
+	// member in sync. It waits longer if that did not last; see election.Pace.
 	handOverTicks = 20
+	// busyMax is how long pushes in flight can put a hand-over off.
+	busyMax = 30 * time.Second
 )
 
 // leadership is what the loop remembers about who leads.
 type leadership struct {
 	of identity.PeerID
-	// sinceTick is when that began, or when a hand-over was last tried.
-	sinceTick uint64
+	// pace says when a hand-over is due; wanted is the tick since which one is, and
+	// zero while none is.
+	pace   election.Pace
+	wanted uint64
+	// seeking: this member is going to ask for votes.
+	seeking bool
 	// changed is closed and replaced at each change.
 	changed chan struct{}
 	// pushes in flight here; a leader does not hand over while there are any.
@@ -46,7 +59,7 @@ func (n *Node) peerChanged(peer identity.PeerID, connected bool) {
 		return
 	}
 	if connected {
-		n.spawn(func() { n.post(func() { n.greeted(peer) }) })
+		n.spawn(func() { n.post(func() { n.connected(peer) }) })
 		return
 	}
 	if !n.sharesGroup(peer) {
@@ -60,25 +73,23 @@ func (n *Node) peerChanged(peer identity.PeerID, connected bool) {
 			return
 		}
 		n.log.Info("node dropped", "peer", peer)
-		n.post(func() { n.forget(peer) })
+		n.post(func() { n.forget(peer, campaignBase) })
 	})
 }
 
-// sharesGroup says whether peer has a seat beside this node's.
-func (n *Node) sharesGroup(peer identity.PeerID) bool {
-	for _, g := range n.allGroups() {
-		if _, ok := g.members().Member(peer); ok {
-			return true
-		}
+// connected begins to listen to a node anew.
+func (n *Node) connected(peer identity.PeerID) {
+	if nb := n.near.get(peer); nb != nil {
+		nb.pulse.Greet()
+		n.greeted(peer)
 	}
-	return false
 }
 
 // greeted has groups without a leader look for one: a majority may be there now.
 func (n *Node) greeted(peer identity.PeerID) {
 	for _, g := range n.allGroups() {
 		if _, ok := g.members().Member(peer); ok && g.problem == nil && g.core.State().Leader == "" {
-			g.campaignSoon(greetingGrace)
+			g.seek(greetingGrace)
 		}
 	}
 }
@@ -94,7 +105,7 @@ func (n *Node) interrupted(peer identity.PeerID) {
 }
 
 // forget has the groups that peer led look for another leader.
-func (n *Node) forget(peer identity.PeerID) {
+func (n *Node) forget(peer identity.PeerID, base time.Duration) {
 	for _, g := range n.allGroups() {
 		if _, ok := g.members().Member(peer); !ok || g.problem != nil {
 			continue
@@ -104,20 +115,27 @@ func (n *Node) forget(peer identity.PeerID) {
 			if err := g.core.ForgetLeader(); err != nil {
 				g.log.Debug("leader not forgotten", "error", err)
 			}
-			g.campaignSoon(campaignBase)
+			g.seek(base)
 		}
 		n.touch(g)
 	}
 }
 
-// campaignSoon has this member ask for votes after its turn in the order of
-// preference, if nobody leads by then.
-func (g *group) campaignSoon(base time.Duration) {
+// seek has this member ask for votes after its turn in the order of preference,
+// and again while nobody leads and a majority answers.
+func (g *group) seek(base time.Duration) {
+	if !g.leader.seeking {
+		g.seekAfter(base, seekAgain)
+	}
+}
+
+func (g *group) seekAfter(base, again time.Duration) {
 	action := election.Decide(g.view())
-	if action.Do != election.Campaign {
+	if g.leader.seeking = action.Do == election.Campaign; !g.leader.seeking {
 		return
 	}
-	wait := base + time.Duration(action.Rank)*campaignStep
+	step := campaignStep + stepRoundTrips*g.roundTrip()
+	wait := base + time.Duration(action.Rank)*step
 	g.n.spawn(func() {
 		select {
 		case <-time.After(wait):
@@ -125,14 +143,28 @@ func (g *group) campaignSoon(base time.Duration) {
 			return
 		}
 		g.n.post(func() {
-			if g.problem == nil && g.core.State().Leader == "" {
-				if err := g.core.Campaign(); err != nil {
-					g.log.Debug("no campaign", "error", err)
-				}
-				g.n.touch(g)
+			g.leader.seeking = false
+			if g.problem != nil || g.core.State().Leader != "" {
+				return
 			}
+			if err := g.core.Campaign(); err != nil {
+				g.log.Debug("no campaign", "error", err)
+			}
+			g.n.touch(g)
+			g.seekAfter(max(again, 3*step), min(2*again, seekMax))
 		})
 	})
+}
+
+// roundTrip is how long a message takes to the farthest member that answers, and back.
+func (g *group) roundTrip() time.Duration {
+	longest := int64(0)
+	for _, m := range g.members().Members {
+		if m.Peer != g.n.self && g.n.answers(m.Peer) {
+			longest = max(longest, g.n.roundTripMicros(m.Peer))
+		}
+	}
+	return time.Duration(longest) * time.Microsecond
 }
 
 // view is what this member knows, as the election sees it. A follower does not
@@ -141,19 +173,35 @@ func (g *group) view() election.View {
 	state := g.core.State()
 	v := election.View{
 		Self: election.ID(g.n.self), Leader: election.ID(state.Leader),
-		Busy: state.Transferring || g.leader.pushes > 0,
+		Busy: state.Transferring || g.busy(), Stay: g.n.cfg.Stay,
 	}
-	for _, m := range g.members().Members {
-		alive := m.Peer == g.n.self || g.n.cfg.Network.IsConnected(m.Peer)
-		member := election.Member{ID: election.ID(m.Peer), Alive: alive, InSync: alive}
-		for _, p := range state.Members {
-			if p.Peer == m.Peer {
-				member.Alive, member.InSync = p.Active, p.InSync
-			}
+	known := map[uint64]replica.Progress{}
+	for _, p := range state.Members {
+		known[p.RaftID] = p
+	}
+	for _, m := range g.members().Voters() {
+		alive := g.n.answers(m.Peer)
+		member := election.Member{
+			ID: election.ID(m.Peer), Alive: alive, InSync: alive,
+			Priority: g.priority(m.Peer), RoundTripMicros: g.n.roundTripMicros(m.Peer),
+		}
+		if p, ok := known[m.RaftID]; ok {
+			member.Alive = alive && p.Active
+			member.InSync = alive && p.InSync
 		}
 		v.Members = append(v.Members, member)
 	}
 	return v
+}
+
+// priority is what the owner set for a node.
+func (g *group) priority(identity.PeerID) int32 { return 0 }
+
+// busy says whether pushes in flight put a hand-over off. They do for a while:
+// where people push all the time, it would never come.
+func (g *group) busy() bool {
+	waited := time.Duration(g.n.loop.ticks-g.leader.wanted) * g.n.cfg.Tick
+	return g.leader.pushes > 0 && (g.leader.wanted == 0 || waited < busyMax)
 }
 
 func (g *group) tick(now uint64) {
@@ -162,29 +210,47 @@ func (g *group) tick(now uint64) {
 	}
 	g.core.Tick()
 	g.n.touch(g)
-	if now >= g.leader.sinceTick+handOverTicks {
-		g.leader.sinceTick = now
-		g.handOver()
+	if now%handOverLook == 0 {
+		g.handOver(now)
 	}
 }
 
-// handOver gives leadership to a higher member that is in sync.
-func (g *group) handOver() {
-	if _, leading := g.core.Leading(); !leading {
+// handOverLook is how often, in ticks, a leader looks whether somebody better is there.
+const handOverLook = 5
+
+// handOver gives leadership to a better member that is in sync.
+func (g *group) handOver(now uint64) {
+	if _, leading := g.core.Leading(); !leading || g.leader.pace.Left(now) > 0 {
 		return
 	}
-	if action := election.Decide(g.view()); action.Do == election.TransferTo {
-		g.log.Info("handing leadership over", "to", identity.PeerID(action.Target))
-		g.core.TransferTo(identity.PeerID(action.Target))
-		g.n.touch(g)
+	v := g.view()
+	action := election.Decide(v)
+	if action.Do != election.TransferTo {
+		if v.Busy = false; election.Decide(v).Do != election.TransferTo {
+			g.leader.wanted = 0
+		} else if g.leader.wanted == 0 {
+			g.leader.wanted = now
+		}
+		return
 	}
+	g.log.Info("handing leadership over", "to", identity.PeerID(action.Target))
+	g.leader.pace.Tried(now)
+	g.leader.wanted = 0
+	g.core.TransferTo(identity.PeerID(action.Target))
+	g.n.touch(g)
 }
 
 func (g *group) leaderChanged(to identity.PeerID) {
 	if to != "" {
 		g.log.Info("leader changed", "from", g.leader.of, "to", to)
 	}
-	g.leader.of, g.leader.sinceTick = to, g.n.loop.ticks
+	g.leader.of, g.leader.wanted = to, 0
+	switch to {
+	case g.n.self:
+		g.leader.pace.Lead(g.n.loop.ticks)
+	case "":
+		g.seek(greetingGrace + stepRoundTrips*g.roundTrip()) // somebody may be winning already
+	}
 	close(g.leader.changed)
 	g.leader.changed = make(chan struct{})
 	term, _ := g.core.Leading()

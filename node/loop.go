@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"peer/replica"
@@ -16,6 +17,8 @@ type loop struct {
 	// goroutine touches it.
 	dirty map[*group]bool
 	ticks uint64
+	// turned is when the loop last began a turn, in time since the node started.
+	turned atomic.Int64
 }
 
 func (l *loop) init() {
@@ -60,6 +63,7 @@ func (n *Node) run() {
 		case f := <-n.loop.inbox:
 			f()
 		}
+		n.loop.turned.Store(int64(time.Since(n.started)))
 		n.drain()
 		for len(n.loop.dirty) > 0 && n.ctx.Err() == nil {
 			if err := n.turn(); err != nil {
@@ -84,6 +88,7 @@ func (n *Node) drain() {
 
 func (n *Node) tick() {
 	n.loop.ticks++
+	n.listen()
 	for _, g := range n.allGroups() {
 		g.tick(n.loop.ticks)
 	}

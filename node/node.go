@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -34,8 +36,10 @@ type Node struct {
 	spawning sync.Mutex
 
 	started time.Time
+	runID   uint64 // drawn at each start, and never zero
 	loop    loop
 	raftOut senders
+	near    neighbours
 	events  hub
 	// admitted bounds what strangers can keep busy.
 	sessions, smallPushes, largePushes, servedPacks chan struct{}
@@ -61,6 +65,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		cfg:    cfg, self: cfg.Network.Self(), log: cfg.Logger,
 		rules:       replica.Rules{CheckRefName: git.CheckRefName},
 		started:     time.Now(),
+		runID:       1 + rand.Uint64N(math.MaxUint64),
 		sessions:    make(chan struct{}, sessionsMax),
 		smallPushes: make(chan struct{}, smallPushesMax),
 		largePushes: make(chan struct{}, largePushesMax),
@@ -74,6 +79,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	n.loop.init()
 	n.raftOut.init(n)
+	n.near.of = map[identity.PeerID]*neighbour{}
 	repos, err := cfg.Store.Repos()
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
@@ -84,6 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 			return nil, fmt.Errorf("open repository %s: %w", repo.Short(), err)
 		}
 		n.groups[repo] = g
+		n.meet(g)
 	}
 	n.start()
 	return n, nil
@@ -96,11 +103,12 @@ func (n *Node) start() {
 	net.Handle(protocolGroup, n.serveGroup)
 	net.Handle(protocolSession, func(from identity.PeerID, s wire.Stream) { n.serveSession(from, s) })
 	net.OnPeer(n.peerChanged)
+	n.spawn(n.beatLoop)
 	n.spawn(n.announceLoop)
 	n.spawn(n.maintainLoop)
 	for _, g := range n.allGroups() {
 		g.protectMembers()
-		n.post(func() { g.campaignSoon(foundingGrace) })
+		n.post(func() { g.seek(foundingGrace) })
 	}
 }
 

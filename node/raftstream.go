@@ -21,9 +21,13 @@ type senders struct {
 	to map[identity.PeerID]chan outgoing
 }
 
+// outgoing is a message of raft; or without one what a leader says to a group
+// that sleeps, or that the group must wake; or without a group a beat, which is
+// made when it is written.
 type outgoing struct {
-	g *group
-	m *pb.Message
+	g     *group
+	m     *pb.Message
+	sleep *wire.Sleep
 }
 
 // senderIdle is how long a queue without messages keeps its goroutine and stream.
@@ -38,7 +42,7 @@ func (g *group) send(messages []*pb.Message) {
 		if to == "" || to == g.n.self {
 			continue
 		}
-		if !g.n.raftOut.enqueue(to, outgoing{g, m}) {
+		if !g.n.raftOut.enqueue(to, outgoing{g: g, m: m}) {
 			g.core.Unreachable(to)
 			g.lost(to, m)
 		}
@@ -125,13 +129,6 @@ func gather(first outgoing, queue chan outgoing) []outgoing {
 // failed is reset and given up.
 func (s *senders) deliver(to identity.PeerID, stream wire.Stream, batch []outgoing) (wire.Stream, error) {
 	frame := new(wire.RaftBatch)
-	for _, o := range batch {
-		raw, err := proto.Marshal(o.m)
-		if err != nil {
-			return stream, err
-		}
-		frame.Messages = append(frame.Messages, &wire.RaftMessage{Repo: o.g.genesis.Repo[:], Genesis: o.g.genesis.Hash[:], Message: raw})
-	}
 	if stream == nil {
 		ctx, cancel := context.WithTimeout(s.n.ctx, probeTimeout)
 		defer cancel()
@@ -141,6 +138,17 @@ func (s *senders) deliver(to identity.PeerID, stream wire.Stream, batch []outgoi
 		}
 		stream = bind(s.n.ctx, opened)
 	}
+	for _, o := range batch {
+		if o.g == nil {
+			frame.Beat = s.n.beatTo(to)
+			continue
+		}
+		m, err := o.spell()
+		if err != nil {
+			return stream, err
+		}
+		frame.Messages = append(frame.Messages, m)
+	}
 	_ = stream.SetDeadline(time.Now().Add(requestTimeout)) // a failed deadline fails the write
 	if err := wire.WriteFrame(stream, frame); err != nil {
 		_ = stream.Reset()
@@ -149,15 +157,36 @@ func (s *senders) deliver(to identity.PeerID, stream wire.Stream, batch []outgoi
 	return stream, nil
 }
 
+func (o outgoing) spell() (*wire.RaftMessage, error) {
+	m := &wire.RaftMessage{Repo: o.g.genesis.Repo[:], Genesis: o.g.genesis.Hash[:], Sleep: o.sleep}
+	if o.m == nil {
+		m.Wake = o.sleep == nil
+		return m, nil
+	}
+	var err error
+	m.Message, err = proto.Marshal(o.m)
+	return m, err
+}
+
 func (s *senders) undelivered(to identity.PeerID, batch []outgoing, err error) {
 	s.n.log.Debug("messages lost", "to", to, "messages", len(batch), "error", err)
 	s.n.post(func() {
 		for _, o := range batch {
+			if o.m == nil {
+				continue
+			}
 			o.g.core.Unreachable(to)
 			o.g.lost(to, o.m)
 			s.n.touch(o.g)
 		}
 	})
+}
+
+// incoming is what another node says about a group.
+type incoming struct {
+	g     *group
+	m     *pb.Message
+	sleep *wire.Sleep
 }
 
 // serveRaft takes messages from another node. Only nodes that share a group
@@ -167,37 +196,72 @@ func (n *Node) serveRaft(from identity.PeerID, s wire.Stream) {
 	defer stop()
 	for {
 		frame := new(wire.RaftBatch)
-		if err := wire.ReadFrame(s, frame, n.raftLimit(from)); err != nil {
+		if err := wire.ReadFrame(heardStream{s, n, from}, frame, n.raftLimit(from)); err != nil {
 			_ = s.Reset()
 			return
 		}
-		type incoming struct {
-			g *group
-			m *pb.Message
+		in, err := n.unpack(from, frame)
+		if err != nil {
+			n.log.Warn("malformed raft message", "from", from)
+			_ = s.Reset()
+			return
 		}
-		var in []incoming
-		for _, raw := range frame.GetMessages() {
-			m := new(pb.Message)
-			repo, err := identity.RepoIDFromBytes(raw.GetRepo())
-			if err != nil || proto.Unmarshal(raw.GetMessage(), m) != nil {
-				n.log.Warn("malformed raft message", "from", from)
-				_ = s.Reset()
-				return
-			}
-			g := n.group(repo)
-			if g == nil {
-				n.missedGroup(from, repo)
-				continue
-			}
-			if string(raw.GetGenesis()) == string(g.genesis.Hash[:]) {
-				in = append(in, incoming{g, m})
+		n.takeBeat(from, frame.GetBeat())
+		if len(in) > 0 {
+			n.post(func() {
+				for _, i := range in {
+					i.g.take(from, i)
+				}
+			})
+		}
+	}
+}
+
+// heardStream notes each time that bytes come: a large frame on a slow link is
+// no silence.
+type heardStream struct {
+	wire.Stream
+	n    *Node
+	from identity.PeerID
+}
+
+func (s heardStream) Read(p []byte) (int, error) {
+	read, err := s.Stream.Read(p)
+	if read > 0 {
+		s.n.hear(s.from)
+	}
+	return read, err
+}
+
+// unpack decodes a frame. What is about groups that this node does not have, or
+// has by another genesis, is left out.
+func (n *Node) unpack(from identity.PeerID, frame *wire.RaftBatch) (in []incoming, err error) {
+	for _, raw := range frame.GetMessages() {
+		repo, err := identity.RepoIDFromBytes(raw.GetRepo())
+		if err != nil {
+			return nil, err
+		}
+		i := incoming{g: n.group(repo), sleep: raw.GetSleep()}
+		if i.sleep == nil && !raw.GetWake() {
+			i.m = new(pb.Message)
+			if err := proto.Unmarshal(raw.GetMessage(), i.m); err != nil {
+				return nil, err
 			}
 		}
-		n.post(func() {
-			for _, i := range in {
-				i.g.step(from, i.m)
-			}
-		})
+		switch {
+		case i.g == nil:
+			n.missedGroup(from, repo)
+		case string(raw.GetGenesis()) == string(i.g.genesis.Hash[:]):
+			in = append(in, i)
+		}
+	}
+	return in, nil
+}
+
+// take does what another member says.
+func (g *group) take(from identity.PeerID, i incoming) {
+	if i.m != nil {
+		g.step(from, i.m)
 	}
 }
 

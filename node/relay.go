@@ -58,14 +58,14 @@ func (s *session) errNoLeader() error {
 	var silent []string
 	members := s.g.members().Voters()
 	for _, m := range members {
-		if m.Peer != s.n.self && !s.n.cfg.Network.IsConnected(m.Peer) {
+		if !s.n.answers(m.Peer) {
 			silent = append(silent, m.Peer.String())
 		}
 	}
 	alive, quorum := len(members)-len(silent), s.g.members().Quorum()
 	if alive >= quorum {
 		return failure(wire.FailureCode_FAILURE_NO_QUORUM,
-			fmt.Sprintf("no leader was elected in time, though %d of %d replicas are connected", alive, len(members)),
+			fmt.Sprintf("no leader was elected in time, though %d of %d replicas answer", alive, len(members)),
 			"nothing was changed; push again in a moment")
 	}
 	return failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf(

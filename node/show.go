@@ -127,12 +127,12 @@ func (n *Node) repoState(g *group, state replica.State, problem error) *wire.Rep
 		known[p.RaftID] = p
 	}
 	for _, m := range state.Membership.Members {
-		r := &wire.ReplicaState{Peer: []byte(m.Peer), Alive: m.Peer == n.self || n.cfg.Network.IsConnected(m.Peer)}
+		r := &wire.ReplicaState{Peer: []byte(m.Peer), Alive: n.answers(m.Peer)}
 		if m.Peer == n.self {
 			r.Index, r.InSync = state.Applied, problem == nil && state.Leader != "" && state.Applied >= state.Commit
 		}
 		if p, ok := known[m.RaftID]; ok {
-			r.Index, r.InSync, r.Alive = p.Match, p.InSync, r.Alive && p.Active
+			r.Index, r.InSync, r.Alive = p.Match, r.Alive && p.InSync, r.Alive && p.Active
 		}
 		s.Replicas = append(s.Replicas, r)
 	}

@@ -24,10 +24,11 @@ const (
 )
 
 // RaftBatch is one frame of the raft stream between two nodes: messages of any
-// of the groups they share.
+// of the groups they share, and at most one beat.
 type RaftBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Messages      []*RaftMessage         `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	Beat          *Beat                  `protobuf:"bytes,2,opt,name=beat,proto3" json:"beat,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -69,11 +70,22 @@ func (x *RaftBatch) GetMessages() []*RaftMessage {
 	return nil
 }
 
+func (x *RaftBatch) GetBeat() *Beat {
+	if x != nil {
+		return x.Beat
+	}
+	return nil
+}
+
+// RaftMessage says one thing about one group: a message of raft, or that the
+// leader lets it sleep, or that it must wake.
 type RaftMessage struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repo          []byte                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`       // repository ID
 	Genesis       []byte                 `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"` // its genesis hash
 	Message       []byte                 `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"` // raftpb.Message
+	Sleep         *Sleep                 `protobuf:"bytes,4,opt,name=sleep,proto3" json:"sleep,omitempty"`
+	Wake          bool                   `protobuf:"varint,5,opt,name=wake,proto3" json:"wake,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,6 +141,144 @@ func (x *RaftMessage) GetMessage() []byte {
 	return nil
 }
 
+func (x *RaftMessage) GetSleep() *Sleep {
+	if x != nil {
+		return x.Sleep
+	}
+	return nil
+}
+
+func (x *RaftMessage) GetWake() bool {
+	if x != nil {
+		return x.Wake
+	}
+	return false
+}
+
+// Sleep is what a leader tells its followers when nothing is left to do: none of
+// them ticks until something happens. It is said again once a minute.
+type Sleep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"` // the last entry, committed and applied
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sleep) Reset() {
+	*x = Sleep{}
+	mi := &file_wire_group_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sleep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sleep) ProtoMessage() {}
+
+func (x *Sleep) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_group_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sleep.ProtoReflect.Descriptor instead.
+func (*Sleep) Descriptor() ([]byte, []int) {
+	return file_wire_group_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Sleep) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Sleep) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+// Beat says that a node runs, whatever groups it shares with the receiver. Times
+// are microseconds on the clock of whoever wrote them down first.
+type Beat struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`                     // drawn at each start: another one means that the process was started again
+	SentUs        uint64                 `protobuf:"varint,2,opt,name=sent_us,json=sentUs,proto3" json:"sent_us,omitempty"` // when this beat was written
+	EchoUs        uint64                 `protobuf:"varint,3,opt,name=echo_us,json=echoUs,proto3" json:"echo_us,omitempty"` // sent_us of the last beat that came from the receiver; 0: none yet
+	HeldUs        uint64                 `protobuf:"varint,4,opt,name=held_us,json=heldUs,proto3" json:"held_us,omitempty"` // how long ago that was
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Beat) Reset() {
+	*x = Beat{}
+	mi := &file_wire_group_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Beat) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Beat) ProtoMessage() {}
+
+func (x *Beat) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_group_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Beat.ProtoReflect.Descriptor instead.
+func (*Beat) Descriptor() ([]byte, []int) {
+	return file_wire_group_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Beat) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *Beat) GetSentUs() uint64 {
+	if x != nil {
+		return x.SentUs
+	}
+	return 0
+}
+
+func (x *Beat) GetEchoUs() uint64 {
+	if x != nil {
+		return x.EchoUs
+	}
+	return 0
+}
+
+func (x *Beat) GetHeldUs() uint64 {
+	if x != nil {
+		return x.HeldUs
+	}
+	return 0
+}
+
 // GroupRequest opens a stream of the group protocol.
 type GroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -149,7 +299,7 @@ type GroupRequest struct {
 
 func (x *GroupRequest) Reset() {
 	*x = GroupRequest{}
-	mi := &file_wire_group_proto_msgTypes[2]
+	mi := &file_wire_group_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -161,7 +311,7 @@ func (x *GroupRequest) String() string {
 func (*GroupRequest) ProtoMessage() {}
 
 func (x *GroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[2]
+	mi := &file_wire_group_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -174,7 +324,7 @@ func (x *GroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRequest.ProtoReflect.Descriptor instead.
 func (*GroupRequest) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{2}
+	return file_wire_group_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GroupRequest) GetKind() isGroupRequest_Kind {
@@ -326,7 +476,7 @@ type GroupReply struct {
 
 func (x *GroupReply) Reset() {
 	*x = GroupReply{}
-	mi := &file_wire_group_proto_msgTypes[3]
+	mi := &file_wire_group_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +488,7 @@ func (x *GroupReply) String() string {
 func (*GroupReply) ProtoMessage() {}
 
 func (x *GroupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[3]
+	mi := &file_wire_group_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +501,7 @@ func (x *GroupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupReply.ProtoReflect.Descriptor instead.
 func (*GroupReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{3}
+	return file_wire_group_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GroupReply) GetKind() isGroupReply_Kind {
@@ -463,7 +613,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_wire_group_proto_msgTypes[4]
+	mi := &file_wire_group_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -475,7 +625,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[4]
+	mi := &file_wire_group_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,7 +638,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{4}
+	return file_wire_group_proto_rawDescGZIP(), []int{6}
 }
 
 // Probe asks whether a node takes part and has room.
@@ -500,7 +650,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_wire_group_proto_msgTypes[5]
+	mi := &file_wire_group_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -512,7 +662,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[5]
+	mi := &file_wire_group_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -525,7 +675,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{5}
+	return file_wire_group_proto_rawDescGZIP(), []int{7}
 }
 
 type ProbeReply struct {
@@ -539,7 +689,7 @@ type ProbeReply struct {
 
 func (x *ProbeReply) Reset() {
 	*x = ProbeReply{}
-	mi := &file_wire_group_proto_msgTypes[6]
+	mi := &file_wire_group_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -551,7 +701,7 @@ func (x *ProbeReply) String() string {
 func (*ProbeReply) ProtoMessage() {}
 
 func (x *ProbeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[6]
+	mi := &file_wire_group_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -564,7 +714,7 @@ func (x *ProbeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
 func (*ProbeReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{6}
+	return file_wire_group_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ProbeReply) GetWilling() bool {
@@ -602,7 +752,7 @@ type Prepare struct {
 
 func (x *Prepare) Reset() {
 	*x = Prepare{}
-	mi := &file_wire_group_proto_msgTypes[7]
+	mi := &file_wire_group_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +764,7 @@ func (x *Prepare) String() string {
 func (*Prepare) ProtoMessage() {}
 
 func (x *Prepare) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[7]
+	mi := &file_wire_group_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +777,7 @@ func (x *Prepare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prepare.ProtoReflect.Descriptor instead.
 func (*Prepare) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{7}
+	return file_wire_group_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Prepare) GetRepo() []byte {
@@ -653,7 +803,7 @@ type PrepareReply struct {
 
 func (x *PrepareReply) Reset() {
 	*x = PrepareReply{}
-	mi := &file_wire_group_proto_msgTypes[8]
+	mi := &file_wire_group_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +815,7 @@ func (x *PrepareReply) String() string {
 func (*PrepareReply) ProtoMessage() {}
 
 func (x *PrepareReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[8]
+	mi := &file_wire_group_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +828,7 @@ func (x *PrepareReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareReply.ProtoReflect.Descriptor instead.
 func (*PrepareReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{8}
+	return file_wire_group_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PrepareReply) GetNonce() []byte {
@@ -698,7 +848,7 @@ type Create struct {
 
 func (x *Create) Reset() {
 	*x = Create{}
-	mi := &file_wire_group_proto_msgTypes[9]
+	mi := &file_wire_group_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +860,7 @@ func (x *Create) String() string {
 func (*Create) ProtoMessage() {}
 
 func (x *Create) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[9]
+	mi := &file_wire_group_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +873,7 @@ func (x *Create) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Create.ProtoReflect.Descriptor instead.
 func (*Create) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{9}
+	return file_wire_group_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Create) GetGenesis() *Signed {
@@ -746,7 +896,7 @@ type Join struct {
 
 func (x *Join) Reset() {
 	*x = Join{}
-	mi := &file_wire_group_proto_msgTypes[10]
+	mi := &file_wire_group_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -758,7 +908,7 @@ func (x *Join) String() string {
 func (*Join) ProtoMessage() {}
 
 func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[10]
+	mi := &file_wire_group_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -771,7 +921,7 @@ func (x *Join) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Join.ProtoReflect.Descriptor instead.
 func (*Join) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{10}
+	return file_wire_group_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Join) GetGenesis() *Signed {
@@ -809,7 +959,7 @@ type Objects struct {
 
 func (x *Objects) Reset() {
 	*x = Objects{}
-	mi := &file_wire_group_proto_msgTypes[11]
+	mi := &file_wire_group_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -821,7 +971,7 @@ func (x *Objects) String() string {
 func (*Objects) ProtoMessage() {}
 
 func (x *Objects) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[11]
+	mi := &file_wire_group_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -834,7 +984,7 @@ func (x *Objects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Objects.ProtoReflect.Descriptor instead.
 func (*Objects) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{11}
+	return file_wire_group_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Objects) GetRepo() []byte {
@@ -880,7 +1030,7 @@ type GetPayload struct {
 
 func (x *GetPayload) Reset() {
 	*x = GetPayload{}
-	mi := &file_wire_group_proto_msgTypes[12]
+	mi := &file_wire_group_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +1042,7 @@ func (x *GetPayload) String() string {
 func (*GetPayload) ProtoMessage() {}
 
 func (x *GetPayload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[12]
+	mi := &file_wire_group_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1055,7 @@ func (x *GetPayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayload.ProtoReflect.Descriptor instead.
 func (*GetPayload) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{12}
+	return file_wire_group_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetPayload) GetRepo() []byte {
@@ -953,7 +1103,7 @@ type PayloadReply struct {
 
 func (x *PayloadReply) Reset() {
 	*x = PayloadReply{}
-	mi := &file_wire_group_proto_msgTypes[13]
+	mi := &file_wire_group_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1115,7 @@ func (x *PayloadReply) String() string {
 func (*PayloadReply) ProtoMessage() {}
 
 func (x *PayloadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[13]
+	mi := &file_wire_group_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1128,7 @@ func (x *PayloadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PayloadReply.ProtoReflect.Descriptor instead.
 func (*PayloadReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{13}
+	return file_wire_group_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PayloadReply) GetPackBytes() uint64 {
@@ -1011,7 +1161,7 @@ type StagePayload struct {
 
 func (x *StagePayload) Reset() {
 	*x = StagePayload{}
-	mi := &file_wire_group_proto_msgTypes[14]
+	mi := &file_wire_group_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1173,7 @@ func (x *StagePayload) String() string {
 func (*StagePayload) ProtoMessage() {}
 
 func (x *StagePayload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[14]
+	mi := &file_wire_group_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1186,7 @@ func (x *StagePayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StagePayload.ProtoReflect.Descriptor instead.
 func (*StagePayload) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{14}
+	return file_wire_group_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StagePayload) GetRepo() []byte {
@@ -1089,7 +1239,7 @@ type StageChunk struct {
 
 func (x *StageChunk) Reset() {
 	*x = StageChunk{}
-	mi := &file_wire_group_proto_msgTypes[15]
+	mi := &file_wire_group_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1251,7 @@ func (x *StageChunk) String() string {
 func (*StageChunk) ProtoMessage() {}
 
 func (x *StageChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[15]
+	mi := &file_wire_group_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1264,7 @@ func (x *StageChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageChunk.ProtoReflect.Descriptor instead.
 func (*StageChunk) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{15}
+	return file_wire_group_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StageChunk) GetKind() isStageChunk_Kind {
@@ -1201,7 +1351,7 @@ type StageCut struct {
 
 func (x *StageCut) Reset() {
 	*x = StageCut{}
-	mi := &file_wire_group_proto_msgTypes[16]
+	mi := &file_wire_group_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +1363,7 @@ func (x *StageCut) String() string {
 func (*StageCut) ProtoMessage() {}
 
 func (x *StageCut) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[16]
+	mi := &file_wire_group_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +1376,7 @@ func (x *StageCut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageCut.ProtoReflect.Descriptor instead.
 func (*StageCut) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{16}
+	return file_wire_group_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StageCut) GetHeader() []byte {
@@ -1253,7 +1403,7 @@ type Where struct {
 
 func (x *Where) Reset() {
 	*x = Where{}
-	mi := &file_wire_group_proto_msgTypes[17]
+	mi := &file_wire_group_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1415,7 @@ func (x *Where) String() string {
 func (*Where) ProtoMessage() {}
 
 func (x *Where) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[17]
+	mi := &file_wire_group_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1428,7 @@ func (x *Where) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Where.ProtoReflect.Descriptor instead.
 func (*Where) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{17}
+	return file_wire_group_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Where) GetRepo() []byte {
@@ -1304,7 +1454,7 @@ type WhereReply struct {
 
 func (x *WhereReply) Reset() {
 	*x = WhereReply{}
-	mi := &file_wire_group_proto_msgTypes[18]
+	mi := &file_wire_group_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1316,7 +1466,7 @@ func (x *WhereReply) String() string {
 func (*WhereReply) ProtoMessage() {}
 
 func (x *WhereReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[18]
+	mi := &file_wire_group_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1329,7 +1479,7 @@ func (x *WhereReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhereReply.ProtoReflect.Descriptor instead.
 func (*WhereReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{18}
+	return file_wire_group_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *WhereReply) GetGenesis() *Signed {
@@ -1405,7 +1555,7 @@ type Hint struct {
 
 func (x *Hint) Reset() {
 	*x = Hint{}
-	mi := &file_wire_group_proto_msgTypes[19]
+	mi := &file_wire_group_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1417,7 +1567,7 @@ func (x *Hint) String() string {
 func (*Hint) ProtoMessage() {}
 
 func (x *Hint) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[19]
+	mi := &file_wire_group_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1430,7 +1580,7 @@ func (x *Hint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hint.ProtoReflect.Descriptor instead.
 func (*Hint) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{19}
+	return file_wire_group_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Hint) GetGenesis() []byte {
@@ -1494,7 +1644,7 @@ type HintRecord struct {
 
 func (x *HintRecord) Reset() {
 	*x = HintRecord{}
-	mi := &file_wire_group_proto_msgTypes[20]
+	mi := &file_wire_group_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1656,7 @@ func (x *HintRecord) String() string {
 func (*HintRecord) ProtoMessage() {}
 
 func (x *HintRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[20]
+	mi := &file_wire_group_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1669,7 @@ func (x *HintRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HintRecord.ProtoReflect.Descriptor instead.
 func (*HintRecord) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{20}
+	return file_wire_group_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *HintRecord) GetHint() *Signed {
@@ -1547,13 +1697,24 @@ var File_wire_group_proto protoreflect.FileDescriptor
 
 const file_wire_group_proto_rawDesc = "" +
 	"\n" +
-	"\x10wire/group.proto\x12\fpeer.wire.v1\x1a\x0ewire/log.proto\x1a\x12wire/session.proto\"B\n" +
+	"\x10wire/group.proto\x12\fpeer.wire.v1\x1a\x0ewire/log.proto\x1a\x12wire/session.proto\"j\n" +
 	"\tRaftBatch\x125\n" +
-	"\bmessages\x18\x01 \x03(\v2\x19.peer.wire.v1.RaftMessageR\bmessages\"U\n" +
+	"\bmessages\x18\x01 \x03(\v2\x19.peer.wire.v1.RaftMessageR\bmessages\x12&\n" +
+	"\x04beat\x18\x02 \x01(\v2\x12.peer.wire.v1.BeatR\x04beat\"\x94\x01\n" +
 	"\vRaftMessage\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x18\n" +
 	"\agenesis\x18\x02 \x01(\fR\agenesis\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\fR\amessage\"\xb0\x03\n" +
+	"\amessage\x18\x03 \x01(\fR\amessage\x12)\n" +
+	"\x05sleep\x18\x04 \x01(\v2\x13.peer.wire.v1.SleepR\x05sleep\x12\x12\n" +
+	"\x04wake\x18\x05 \x01(\bR\x04wake\"1\n" +
+	"\x05Sleep\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"c\n" +
+	"\x04Beat\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x17\n" +
+	"\asent_us\x18\x02 \x01(\x04R\x06sentUs\x12\x17\n" +
+	"\aecho_us\x18\x03 \x01(\x04R\x06echoUs\x12\x17\n" +
+	"\aheld_us\x18\x04 \x01(\x04R\x06heldUs\"\xb0\x03\n" +
 	"\fGroupRequest\x12+\n" +
 	"\x05probe\x18\x01 \x01(\v2\x13.peer.wire.v1.ProbeH\x00R\x05probe\x121\n" +
 	"\aprepare\x18\x02 \x01(\v2\x15.peer.wire.v1.PrepareH\x00R\aprepare\x12.\n" +
@@ -1664,66 +1825,70 @@ func file_wire_group_proto_rawDescGZIP() []byte {
 	return file_wire_group_proto_rawDescData
 }
 
-var file_wire_group_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_wire_group_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_wire_group_proto_goTypes = []any{
 	(*RaftBatch)(nil),    // 0: peer.wire.v1.RaftBatch
 	(*RaftMessage)(nil),  // 1: peer.wire.v1.RaftMessage
-	(*GroupRequest)(nil), // 2: peer.wire.v1.GroupRequest
-	(*GroupReply)(nil),   // 3: peer.wire.v1.GroupReply
-	(*Done)(nil),         // 4: peer.wire.v1.Done
-	(*Probe)(nil),        // 5: peer.wire.v1.Probe
-	(*ProbeReply)(nil),   // 6: peer.wire.v1.ProbeReply
-	(*Prepare)(nil),      // 7: peer.wire.v1.Prepare
-	(*PrepareReply)(nil), // 8: peer.wire.v1.PrepareReply
-	(*Create)(nil),       // 9: peer.wire.v1.Create
-	(*Join)(nil),         // 10: peer.wire.v1.Join
-	(*Objects)(nil),      // 11: peer.wire.v1.Objects
-	(*GetPayload)(nil),   // 12: peer.wire.v1.GetPayload
-	(*PayloadReply)(nil), // 13: peer.wire.v1.PayloadReply
-	(*StagePayload)(nil), // 14: peer.wire.v1.StagePayload
-	(*StageChunk)(nil),   // 15: peer.wire.v1.StageChunk
-	(*StageCut)(nil),     // 16: peer.wire.v1.StageCut
-	(*Where)(nil),        // 17: peer.wire.v1.Where
-	(*WhereReply)(nil),   // 18: peer.wire.v1.WhereReply
-	(*Hint)(nil),         // 19: peer.wire.v1.Hint
-	(*HintRecord)(nil),   // 20: peer.wire.v1.HintRecord
-	(*Failure)(nil),      // 21: peer.wire.v1.Failure
-	(*Signed)(nil),       // 22: peer.wire.v1.Signed
-	(*Member)(nil),       // 23: peer.wire.v1.Member
-	(*Payload)(nil),      // 24: peer.wire.v1.Payload
+	(*Sleep)(nil),        // 2: peer.wire.v1.Sleep
+	(*Beat)(nil),         // 3: peer.wire.v1.Beat
+	(*GroupRequest)(nil), // 4: peer.wire.v1.GroupRequest
+	(*GroupReply)(nil),   // 5: peer.wire.v1.GroupReply
+	(*Done)(nil),         // 6: peer.wire.v1.Done
+	(*Probe)(nil),        // 7: peer.wire.v1.Probe
+	(*ProbeReply)(nil),   // 8: peer.wire.v1.ProbeReply
+	(*Prepare)(nil),      // 9: peer.wire.v1.Prepare
+	(*PrepareReply)(nil), // 10: peer.wire.v1.PrepareReply
+	(*Create)(nil),       // 11: peer.wire.v1.Create
+	(*Join)(nil),         // 12: peer.wire.v1.Join
+	(*Objects)(nil),      // 13: peer.wire.v1.Objects
+	(*GetPayload)(nil),   // 14: peer.wire.v1.GetPayload
+	(*PayloadReply)(nil), // 15: peer.wire.v1.PayloadReply
+	(*StagePayload)(nil), // 16: peer.wire.v1.StagePayload
+	(*StageChunk)(nil),   // 17: peer.wire.v1.StageChunk
+	(*StageCut)(nil),     // 18: peer.wire.v1.StageCut
+	(*Where)(nil),        // 19: peer.wire.v1.Where
+	(*WhereReply)(nil),   // 20: peer.wire.v1.WhereReply
+	(*Hint)(nil),         // 21: peer.wire.v1.Hint
+	(*HintRecord)(nil),   // 22: peer.wire.v1.HintRecord
+	(*Failure)(nil),      // 23: peer.wire.v1.Failure
+	(*Signed)(nil),       // 24: peer.wire.v1.Signed
+	(*Member)(nil),       // 25: peer.wire.v1.Member
+	(*Payload)(nil),      // 26: peer.wire.v1.Payload
 }
 var file_wire_group_proto_depIdxs = []int32{
 	1,  // 0: peer.wire.v1.RaftBatch.messages:type_name -> peer.wire.v1.RaftMessage
-	5,  // 1: peer.wire.v1.GroupRequest.probe:type_name -> peer.wire.v1.Probe
-	7,  // 2: peer.wire.v1.GroupRequest.prepare:type_name -> peer.wire.v1.Prepare
-	9,  // 3: peer.wire.v1.GroupRequest.create:type_name -> peer.wire.v1.Create
-	11, // 4: peer.wire.v1.GroupRequest.objects:type_name -> peer.wire.v1.Objects
-	12, // 5: peer.wire.v1.GroupRequest.get_payload:type_name -> peer.wire.v1.GetPayload
-	14, // 6: peer.wire.v1.GroupRequest.stage_payload:type_name -> peer.wire.v1.StagePayload
-	17, // 7: peer.wire.v1.GroupRequest.where:type_name -> peer.wire.v1.Where
-	10, // 8: peer.wire.v1.GroupRequest.join:type_name -> peer.wire.v1.Join
-	21, // 9: peer.wire.v1.GroupReply.failure:type_name -> peer.wire.v1.Failure
-	6,  // 10: peer.wire.v1.GroupReply.probe:type_name -> peer.wire.v1.ProbeReply
-	8,  // 11: peer.wire.v1.GroupReply.prepare:type_name -> peer.wire.v1.PrepareReply
-	4,  // 12: peer.wire.v1.GroupReply.done:type_name -> peer.wire.v1.Done
-	18, // 13: peer.wire.v1.GroupReply.where:type_name -> peer.wire.v1.WhereReply
-	13, // 14: peer.wire.v1.GroupReply.payload:type_name -> peer.wire.v1.PayloadReply
-	22, // 15: peer.wire.v1.Create.genesis:type_name -> peer.wire.v1.Signed
-	22, // 16: peer.wire.v1.Join.genesis:type_name -> peer.wire.v1.Signed
-	23, // 17: peer.wire.v1.Join.members:type_name -> peer.wire.v1.Member
-	24, // 18: peer.wire.v1.GetPayload.payload:type_name -> peer.wire.v1.Payload
-	16, // 19: peer.wire.v1.StageChunk.cut:type_name -> peer.wire.v1.StageCut
-	24, // 20: peer.wire.v1.StageChunk.finish:type_name -> peer.wire.v1.Payload
-	22, // 21: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
-	23, // 22: peer.wire.v1.WhereReply.members:type_name -> peer.wire.v1.Member
-	22, // 23: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
-	22, // 24: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
-	23, // 25: peer.wire.v1.HintRecord.seat:type_name -> peer.wire.v1.Member
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	3,  // 1: peer.wire.v1.RaftBatch.beat:type_name -> peer.wire.v1.Beat
+	2,  // 2: peer.wire.v1.RaftMessage.sleep:type_name -> peer.wire.v1.Sleep
+	7,  // 3: peer.wire.v1.GroupRequest.probe:type_name -> peer.wire.v1.Probe
+	9,  // 4: peer.wire.v1.GroupRequest.prepare:type_name -> peer.wire.v1.Prepare
+	11, // 5: peer.wire.v1.GroupRequest.create:type_name -> peer.wire.v1.Create
+	13, // 6: peer.wire.v1.GroupRequest.objects:type_name -> peer.wire.v1.Objects
+	14, // 7: peer.wire.v1.GroupRequest.get_payload:type_name -> peer.wire.v1.GetPayload
+	16, // 8: peer.wire.v1.GroupRequest.stage_payload:type_name -> peer.wire.v1.StagePayload
+	19, // 9: peer.wire.v1.GroupRequest.where:type_name -> peer.wire.v1.Where
+	12, // 10: peer.wire.v1.GroupRequest.join:type_name -> peer.wire.v1.Join
+	23, // 11: peer.wire.v1.GroupReply.failure:type_name -> peer.wire.v1.Failure
+	8,  // 12: peer.wire.v1.GroupReply.probe:type_name -> peer.wire.v1.ProbeReply
+	10, // 13: peer.wire.v1.GroupReply.prepare:type_name -> peer.wire.v1.PrepareReply
+	6,  // 14: peer.wire.v1.GroupReply.done:type_name -> peer.wire.v1.Done
+	20, // 15: peer.wire.v1.GroupReply.where:type_name -> peer.wire.v1.WhereReply
+	15, // 16: peer.wire.v1.GroupReply.payload:type_name -> peer.wire.v1.PayloadReply
+	24, // 17: peer.wire.v1.Create.genesis:type_name -> peer.wire.v1.Signed
+	24, // 18: peer.wire.v1.Join.genesis:type_name -> peer.wire.v1.Signed
+	25, // 19: peer.wire.v1.Join.members:type_name -> peer.wire.v1.Member
+	26, // 20: peer.wire.v1.GetPayload.payload:type_name -> peer.wire.v1.Payload
+	18, // 21: peer.wire.v1.StageChunk.cut:type_name -> peer.wire.v1.StageCut
+	26, // 22: peer.wire.v1.StageChunk.finish:type_name -> peer.wire.v1.Payload
+	24, // 23: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
+	25, // 24: peer.wire.v1.WhereReply.members:type_name -> peer.wire.v1.Member
+	24, // 25: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
+	24, // 26: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
+	25, // 27: peer.wire.v1.HintRecord.seat:type_name -> peer.wire.v1.Member
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_wire_group_proto_init() }
@@ -1733,7 +1898,7 @@ func file_wire_group_proto_init() {
 	}
 	file_wire_log_proto_init()
 	file_wire_session_proto_init()
-	file_wire_group_proto_msgTypes[2].OneofWrappers = []any{
+	file_wire_group_proto_msgTypes[4].OneofWrappers = []any{
 		(*GroupRequest_Probe)(nil),
 		(*GroupRequest_Prepare)(nil),
 		(*GroupRequest_Create)(nil),
@@ -1743,7 +1908,7 @@ func file_wire_group_proto_init() {
 		(*GroupRequest_Where)(nil),
 		(*GroupRequest_Join)(nil),
 	}
-	file_wire_group_proto_msgTypes[3].OneofWrappers = []any{
+	file_wire_group_proto_msgTypes[5].OneofWrappers = []any{
 		(*GroupReply_Failure)(nil),
 		(*GroupReply_Probe)(nil),
 		(*GroupReply_Prepare)(nil),
@@ -1751,7 +1916,7 @@ func file_wire_group_proto_init() {
 		(*GroupReply_Where)(nil),
 		(*GroupReply_Payload)(nil),
 	}
-	file_wire_group_proto_msgTypes[15].OneofWrappers = []any{
+	file_wire_group_proto_msgTypes[17].OneofWrappers = []any{
 		(*StageChunk_Data)(nil),
 		(*StageChunk_Cut)(nil),
 		(*StageChunk_Idx)(nil),
@@ -1763,7 +1928,7 @@ func file_wire_group_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_group_proto_rawDesc), len(file_wire_group_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

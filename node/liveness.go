@@ -173,7 +173,7 @@ func (g *group) view() election.View {
 	state := g.core.State()
 	v := election.View{
 		Self: election.ID(g.n.self), Leader: election.ID(state.Leader),
-		Busy: state.Transferring || g.busy(), Stay: g.n.cfg.Stay,
+		Busy: state.Transferring || g.busy(), Stay: g.n.cfg.Stay || g.core.Table().Settings().GetStay(),
 	}
 	known := map[uint64]replica.Progress{}
 	for _, p := range state.Members {
@@ -195,7 +195,14 @@ func (g *group) view() election.View {
 }
 
 // priority is what the owner set for a node.
-func (g *group) priority(identity.PeerID) int32 { return 0 }
+func (g *group) priority(peer identity.PeerID) int32 {
+	for _, p := range g.core.Table().Settings().GetPriorities() {
+		if string(p.GetPeer()) == string(peer) {
+			return p.GetPriority()
+		}
+	}
+	return 0
+}
 
 // busy says whether pushes in flight put a hand-over off. They do for a while:
 // where people push all the time, it would never come.

@@ -31,7 +31,13 @@ const (
 
 	lockReasonBytesMax = 200
 	detailBytesMax     = 320 // of one result
-	entryVersion       = 1
+
+	// An entry of this version carries a transaction.
+	entryVersion = 1
+	// And one of this, what the group itself decided: a [wire.Collect]. A replica
+	// that only knows the first stops at the second, rather than take it for a
+	// transaction that is malformed; so does this one at kinds that came later.
+	groupEntryVersion = 2
 )
 
 // ErrUpgrade stops a replica that meets an entry it does not know. It must not
@@ -52,6 +58,8 @@ type Applied struct {
 	Refs   []RefChange
 	// Head is the branch that HEAD names from this entry on; empty when unchanged.
 	Head string
+	// Floor is the table's floor from this entry on; zero when unchanged.
+	Floor uint64
 	// Payload holds the objects that the refs need; nil when nothing changed.
 	Payload *wire.Payload
 	// State is what the leader's table was when it proposed the entry.
@@ -76,18 +84,41 @@ func (t *Table) Apply(index, term uint64, data []byte) (Applied, error) {
 		if err := proto.Unmarshal(data, entry); err != nil {
 			return done, fmt.Errorf("entry %d: %w", index, err)
 		}
-		if entry.GetVersion() != entryVersion {
+		if !known(entry) {
 			return done, fmt.Errorf("entry %d has version %d: %w", index, entry.GetVersion(), ErrUpgrade)
 		}
 	}
 	t.advance(index, term, data, entry.GetStampUnixMs())
 	done.StampMillis, done.State = t.Stamp(), entry.GetState()
-	if len(data) > 0 {
+	switch {
+	case entry.GetCollect() != nil && entry.GetVersion() == groupEntryVersion:
+		t.collect(entry.GetCollect(), &done)
+	case len(data) > 0:
 		t.applyTransaction(entry, &done)
 	}
 	t.forgetOutcome(index)
 	t.mark(keyMeta, encode(t.meta))
 	return done, nil
+}
+
+// known says whether this program knows all that an entry may do. A group's own
+// entry without what we know of is of a later kind.
+func known(e *wire.Entry) bool {
+	switch e.GetVersion() {
+	case entryVersion:
+		return true
+	case groupEntryVersion:
+		return e.GetCollect() != nil && e.GetTransaction() == nil && e.GetPayload() == nil
+	}
+	return false
+}
+
+// versionOf is the version that an entry needs its readers to know.
+func versionOf(e *wire.Entry) uint32 {
+	if e.GetCollect() != nil {
+		return groupEntryVersion
+	}
+	return entryVersion
 }
 
 // advance moves the position. The stamp never goes back, whatever a leader's clock does.
@@ -173,6 +204,9 @@ func (t *Table) judge(signer identity.PublicKey, tx *wire.Transaction, index uin
 	}
 	if stone := t.Tombstone(); stone != nil {
 		return refuse(wire.Code_CODE_REMOVED, fmt.Sprintf("%s was removed by its owner at index %d", t.genesis.Name, stone.GetIndex()))
+	}
+	if tx.GetBase() < t.Floor() {
+		return refuse(wire.Code_CODE_LIST_AGAIN, fmt.Sprintf("signed from the listing at %d, and objects from before %d may be gone", tx.GetBase(), t.Floor()))
 	}
 	if !t.MayWrite(signer) {
 		return refuse(wire.Code_CODE_NOT_ALLOWED, fmt.Sprintf("%s may not write to %s", signer.DID(), t.genesis.Name))

@@ -165,7 +165,7 @@ func (g *Group) Propose(e *wire.Entry) error {
 	if p := e.GetPayload(); p != nil && !g.holds(e) {
 		return fmt.Errorf("propose: payload %s is not durable here", p.GetName())
 	}
-	e.Version, e.State = entryVersion, g.table.State()
+	e.Version, e.State = versionOf(e), g.table.State()
 	switch err := g.rn.Propose(encode(e)); {
 	case errors.Is(err, raft.ErrProposalDropped):
 		return ErrNotLeader

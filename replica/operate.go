@@ -55,6 +55,7 @@ func (t *Table) operate(signer identity.PublicKey, tx *wire.Transaction, signed 
 	if t.Head() != head {
 		done.Head = t.Head()
 	}
+	t.retire(done)
 	t.rehash(done.Refs, head)
 }
 

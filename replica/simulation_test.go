@@ -67,6 +67,9 @@ func TestSimulation(t *testing.T) {
 		t.Error(err)
 	}
 	t.Logf("%+v", total)
+	if *seeds >= 50 && (total.Snapshots == 0 || total.Collects == 0 || total.Pruned == 0 || total.Missing == 0) {
+		t.Error("nothing was pruned, or nobody had to do without")
+	}
 }
 
 // TestSimulationReplays runs seeds twice: a seed that failed once must fail again.
@@ -99,7 +102,7 @@ func TestSimulationRot(t *testing.T) {
 			f := replicatest.DrawFaults(n)
 			// A table that is asked for as a whole is checked elsewhere; and those who
 			// stay must be a majority.
-			f.Members, f.Rot, f.Destroy, f.Keep = 3+2*int(n%2), 1, 0, 1000
+			f.Members, f.Rot, f.Destroy, f.Keep, f.Grace = 3+2*int(n%2), 1, 0, 1000, time.Hour
 			s := replicatest.New(n, f)
 			if err := s.Run(); err != nil {
 				t.Fatalf("%v\n%s\nseed %d", err, s.Tail(tailLines), n)

@@ -36,6 +36,8 @@ type Table struct {
 	// one that leaves the window.
 	outcomes map[txKey]*wire.Outcome
 	byIndex  map[uint64]txKey
+	// retired are the tips that refs left since the floor, oldest first.
+	retired []retiredTip
 	// dirty is what changed since the last drain, and dirtyBytes at most its size.
 	dirty      map[string][]byte
 	dirtyBytes int
@@ -51,6 +53,7 @@ const (
 	keyMeta    = "m"
 	keyRef     = "r/"
 	keyOutcome = "o/"
+	keyRetired = "t/"
 )
 
 func newTable(g *Genesis, rules Rules) *Table {
@@ -71,6 +74,7 @@ func LoadTable(scan func(func(key string, value []byte) error) error, rules Rule
 	if t.genesis == nil || t.meta.GetIndex() < firstIndex {
 		return nil, errors.New("load table: no genesis or no position in the store")
 	}
+	t.sortRetired()
 	if err := t.checkRefs(); err != nil {
 		return nil, fmt.Errorf("load table: %w", err)
 	}
@@ -107,6 +111,8 @@ func (t *Table) load(key string, value []byte) error {
 			return err
 		}
 		return t.putOutcome(outcome)
+	case strings.HasPrefix(key, keyRetired):
+		return t.loadRetired(key, value)
 	}
 	return fmt.Errorf("unknown table key %q: written by a newer peer? upgrade this one", key)
 }
@@ -224,6 +230,9 @@ func (t *Table) saveAll() {
 	for index, key := range t.byIndex {
 		t.mark(outcomeKey(index), encode(t.outcomes[key]))
 	}
+	for _, r := range t.retired {
+		t.mark(r.key(), encode(r.Retired))
+	}
 }
 
 // mark says that a key changed; a nil value deletes it.
@@ -245,7 +254,7 @@ func (t *Table) drain() []Change {
 
 // Snapshot is the whole table, the same bytes on every replica at one index.
 func (t *Table) Snapshot() *wire.TableSnapshot {
-	s := &wire.TableSnapshot{Genesis: t.genesis.Signed, Meta: t.meta}
+	s := &wire.TableSnapshot{Genesis: t.genesis.Signed, Meta: t.meta, Retired: t.Retired()}
 	for _, name := range slices.Sorted(maps.Keys(t.refs)) {
 		s.Refs = append(s.Refs, t.refs[name])
 	}
@@ -283,6 +292,9 @@ func fromSnapshot(s *wire.TableSnapshot, g *Genesis, rules Rules) (*Table, error
 		if err := t.putOutcome(o); err != nil {
 			return nil, fmt.Errorf("snapshot: %w", err)
 		}
+	}
+	if err := t.takeRetired(s.GetRetired()); err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	if err := t.checkRefs(); err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)

@@ -100,7 +100,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("change of %q: %x", c.Key, c.Value)
 		}
 	}
-	if want := []string{keyMeta, outcomeKey(3), keyRef + "refs/heads/a", keyRef + "refs/heads/c"}; !slices.Equal(keys, want) {
+	if want := []string{keyMeta, outcomeKey(3), keyRef + "refs/heads/a", keyRef + "refs/heads/c", retiredTip{&wire.Retired{Index: 3}, 0}.key()}; !slices.Equal(keys, want) {
 		t.Errorf("changed keys %q, want %q", keys, want)
 	}
 	if again := b.table.drain(); len(again) != 0 {

@@ -166,13 +166,16 @@ func (g *Group) Snapshot() (*pb.Snapshot, error) {
 }
 
 // Compact asks, through the save of the next turn, to forget entries that are
-// both applied and published, leaving keep of them for members that lag.
+// both applied and published, leaving keep of them for members that lag, and none
+// below the floor: objects of such an entry may be gone, so who needs it gets the table.
 func (g *Group) Compact(t *Turn, published, keep uint64) {
 	limit := min(published, g.table.Index())
-	if limit < firstIndex+keep {
-		return
+	to := min(limit, g.table.Floor())
+	floorMoved := to > g.compacted
+	if limit >= firstIndex+keep {
+		to = max(to, limit-keep)
 	}
-	if to := limit - keep; to >= g.compacted+max(keep/4, 1) {
+	if floorMoved || to >= g.compacted+max(keep/4, 1) {
 		g.compacted, t.Save.CompactTo = to, to
 	}
 }

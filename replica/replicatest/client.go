@@ -2,6 +2,8 @@ package replicatest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"peer/identity"
@@ -22,6 +24,8 @@ type client struct {
 	number int
 	key    identity.Key
 	seen   Listing
+	// past are objects that some listing named.
+	past   []string
 	target int
 	// busy: it waits for an answer.
 	busy bool
@@ -75,7 +79,7 @@ func (c *client) list(try int, then func()) {
 				over = true
 				s.ledger.listed(l, floor)
 				s.history.listed(l, began, s.now)
-				c.seen = l
+				c.see(l)
 				then()
 			})
 		}})
@@ -127,10 +131,35 @@ func (c *client) push() {
 	a.send()
 }
 
+func (c *client) see(l Listing) {
+	c.seen = l
+	for _, name := range slices.Sorted(maps.Keys(l.Refs)) {
+		if oid := l.Refs[name]; len(c.past) == 0 || c.past[len(c.past)-1] != oid {
+			c.past = append(c.past, oid)
+		}
+	}
+}
+
+// recall has a client name an object that it once saw listed, as if it were still
+// there. A leader must not take its word.
+func (c *client) recall(tx *wire.Transaction, known map[string]bool) {
+	u := tx.GetOperations()[0].GetRefUpdate()
+	if len(c.past) == 0 || len(u.GetNew()) == 0 || !c.s.chance(0.1) {
+		return
+	}
+	oid := c.past[c.s.rng.IntN(len(c.past))]
+	u.New, known[oid] = []byte(oid), true
+}
+
 // request makes up and signs a transaction.
 func (c *client) request() *request {
 	d := Draw{Rand: c.s.rng, Genesis: c.s.genesis, Odd: 0.02, LockMillis: 800}
 	r := &request{tx: d.Transaction(c.key.Public(), c.seen), signer: c.key.Public()}
+	known := map[string]bool{}
+	for _, oid := range c.seen.Refs {
+		known[oid] = true
+	}
+	c.recall(r.tx, known)
 	if c.s.chance(0.01) {
 		d.Mangle(r.tx)
 	}
@@ -139,10 +168,6 @@ func (c *client) request() *request {
 		panic(fmt.Sprintf("replicatest: sign: %v", err)) // it is made up here
 	}
 	r.signed = signed
-	known := map[string]bool{}
-	for _, oid := range c.seen.Refs {
-		known[oid] = true
-	}
 	for _, oid := range newOIDs(r.tx) {
 		if !known[oid] {
 			r.brings = brings(1 + c.s.rng.IntN(2))
@@ -203,6 +228,7 @@ func (a *attempt) take(got answer, round int) {
 		s.ledger.refuse(a.r)
 		a.think()
 	case got.missing && a.tries >= pushTries:
+		s.stats.Missing++
 		a.giveUp()
 	case round == a.round:
 		a.round++ // its timeout is off

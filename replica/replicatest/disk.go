@@ -25,10 +25,8 @@ type disk struct {
 	// staged is by stageKey. A transaction may have several: leaders complete thin
 	// packs differently, and an entry that names the one must not lose it to another.
 	staged map[string][]staged
-	// objects are in the repository; brought are in entries of the log.
-	objects, brought map[string]bool
-	// installed is the table that it began with, or caught up with last.
-	installed uint64
+	// objects are in the repository.
+	objects map[string]bool
 	// published is up to where a restart need not publish again.
 	published uint64
 
@@ -44,7 +42,7 @@ type staged struct {
 func newDisk() *disk {
 	return &disk{
 		table: map[string][]byte{}, staged: map[string][]staged{},
-		objects: map[string]bool{}, brought: map[string]bool{},
+		objects: map[string]bool{},
 	}
 }
 
@@ -73,8 +71,14 @@ func (d *disk) stage(key string, s staged) {
 
 // has says whether an object would be there after a crash.
 func (d *disk) has(oid string) bool {
-	if d.objects[oid] || d.brought[oid] {
+	if d.objects[oid] {
 		return true
+	}
+	for _, e := range d.entries {
+		o := open(e.GetData())
+		if o != nil && e.GetIndex() > d.published && len(o.entry.GetPayload().GetInlinePack()) > 0 && slices.Contains(o.oids, oid) {
+			return true
+		}
 	}
 	for _, list := range d.staged {
 		for _, s := range list {
@@ -95,7 +99,7 @@ func (d *disk) save(s *replica.Save) error {
 			return fmt.Errorf("install at %d behind commit index %d", at.GetIndex(), d.hard.GetCommit())
 		}
 		d.index, d.term, d.conf = at.GetIndex(), at.GetTerm(), proto.Clone(at.GetConfState()).(*pb.ConfState)
-		d.entries, d.table, d.installed = nil, map[string][]byte{}, at.GetIndex()
+		d.entries, d.table = nil, map[string][]byte{}
 	}
 	if err := d.append(s.Entries); err != nil {
 		return err

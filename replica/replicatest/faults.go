@@ -26,6 +26,9 @@ type Faults struct {
 	SkewMax time.Duration
 	// Keep is how many entries a log keeps behind what is published.
 	Keep uint64
+	// Collect is the mean time between looks for what may be pruned, Grace how long
+	// a retired tip stays.
+	Collect, Grace time.Duration
 	// Hot is how often a client pushes what it listed long ago.
 	Hot float64
 	// Rot is how many members' tables a disk damages, once; fewer than a majority.
@@ -50,6 +53,7 @@ func DrawFaults(seed uint64) Faults {
 		SkewMax: time.Duration(pick(0, 50, 5000)) * time.Millisecond,
 		Keep:    uint64(pick(2, 4, 16, 1000)), Hot: pick(0.1, 0.5),
 	}
+	f.drawCollect(pick)
 	if rng.IntN(4) == 0 {
 		f.Members = 5
 	}

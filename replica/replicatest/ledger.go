@@ -2,6 +2,7 @@ package replicatest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"maps"
 	"slices"
 
@@ -103,11 +104,6 @@ func (l *ledger) saving(m *member, save *replica.Save) {
 		if !m.disk.durable(o) {
 			l.s.fail("payload rule", "member %d saves entry %d without payload %q", m.number, e.GetIndex(), o.entry.GetPayload().GetName())
 		}
-		if len(o.entry.GetPayload().GetInlinePack()) > 0 {
-			for _, oid := range o.oids {
-				m.disk.brought[oid] = true
-			}
-		}
 	}
 }
 
@@ -119,12 +115,18 @@ func (l *ledger) saved(m *member, t *replica.Turn) {
 				l.s.fail("payload rule", "member %d installs the table of %d without the object of %s", m.number, t.Installed.GetMeta().GetIndex(), r.GetName())
 			}
 		}
+		for _, r := range t.Installed.GetRetired() {
+			if !m.disk.objects[string(r.GetOid())] {
+				l.s.fail("payload rule", "member %d installs the table of %d without a tip retired at %d", m.number, t.Installed.GetMeta().GetIndex(), r.GetIndex())
+			}
+		}
 	}
 	for i := range t.Applied {
 		l.applied(m, &t.Applied[i])
 	}
 	l.checkChain(m)
 	l.checkPayloads(m)
+	l.checkTips(m)
 }
 
 // checkPayloads holds the payload rule against a member's whole log: what it
@@ -165,7 +167,7 @@ func (l *ledger) applied(m *member, a *replica.Applied) {
 		return // what it makes of an entry is wrong, and must go nowhere
 	}
 	e := m.disk.entries[a.Index-m.disk.index-1]
-	l.checkObjects(m, a, e.GetData())
+	l.checkObjects(m, a)
 	if known := l.entry(a.Index); known != nil {
 		if known.term != a.Term || !bytes.Equal(known.effect, effect(a)) {
 			l.s.fail("same result", "member %d makes something else of entry %d", m.number, a.Index)
@@ -176,13 +178,9 @@ func (l *ledger) applied(m *member, a *replica.Applied) {
 }
 
 // checkObjects checks that refs move to what is durable here.
-//
-// NB: not for a transaction that was made from a listing of before the table that
-// this member caught up with. It may name objects that no ref of that table
-// reached any more, and no payload brings them to a member that never had them.
-func (l *ledger) checkObjects(m *member, a *replica.Applied, data []byte) {
+func (l *ledger) checkObjects(m *member, a *replica.Applied) {
 	for _, r := range a.Refs {
-		if len(r.New) > 0 && !m.disk.has(string(r.New)) && open(data).tx.GetBase() >= m.disk.installed {
+		if len(r.New) > 0 && !m.disk.has(string(r.New)) {
 			l.s.fail("payload rule", "entry %d moves %s to an object that member %d has not", a.Index, r.Name, m.number)
 		}
 	}
@@ -234,7 +232,7 @@ func (l *ledger) whole(a *replica.Applied, data []byte) {
 // effect spells what an entry did.
 func effect(a *replica.Applied) []byte {
 	if a.Outcome == nil {
-		return nil
+		return binary.BigEndian.AppendUint64(nil, a.Floor)
 	}
 	raw := encode(a.Outcome)
 	for _, r := range a.Refs {

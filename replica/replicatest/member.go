@@ -34,6 +34,9 @@ type member struct {
 	turning bool // a turn is scheduled
 	needing bool
 	present map[string]string // payloads whose objects came by other means
+	// pins are objects that were fetched for an entry that is not in the log yet, or
+	// for the table at that index.
+	pins map[uint64][]string
 	// publishAt is when the last publication so far will be done.
 	publishAt time.Duration
 
@@ -84,7 +87,7 @@ func (m *member) start() {
 	}
 	*m = member{
 		s: m.s, number: m.number, seat: m.seat, disk: m.disk, skew: m.skew, life: m.life + 1, group: group, rot: rot{rotten: m.rot.rotten},
-		present: map[string]string{}, waiting: map[string][]func(*wire.Outcome){}, reads: map[uint64]*read{},
+		present: map[string]string{}, pins: map[uint64][]string{}, waiting: map[string][]func(*wire.Outcome){}, reads: map[uint64]*read{},
 	}
 	m.disk.SetSnapshotFunc(group.Snapshot)
 	m.s.note(m.number, "start", m.life, table.Index(), m.disk.last())

@@ -59,12 +59,16 @@ func (m *member) sources(need *replica.Need) []*member {
 	return list
 }
 
-// fetchTips gets all objects of a table by their IDs.
+// fetchTips gets all objects of a table by their IDs, those of retired tips as well.
 func (m *member) fetchTips(from *member, need *replica.Need) bool {
 	var oids []string
 	for _, r := range need.Table.GetRefs() {
 		oids = append(oids, string(r.GetOid()))
 	}
+	for _, r := range need.Table.GetRetired() {
+		oids = append(oids, string(r.GetOid()))
+	}
+	m.pins[need.Index] = oids
 	return m.fetchObjects(from, oids)
 }
 
@@ -95,6 +99,7 @@ func (m *member) fetchPayload(from *member, need *replica.Need) bool {
 			oids = append(oids, string(u.New))
 		}
 	}
+	m.pins[need.Index] = oids
 	if !m.fetchObjects(from, oids) {
 		return false
 	}

@@ -65,7 +65,7 @@ func (m *member) takePush(r *request, reply func(answer)) {
 	case large:
 		m.receive(r, reply)
 	default:
-		if !m.disk.holdsAll(newOIDs(r.tx)) {
+		if !m.holds(r.tx) {
 			reply(answer{missing: true})
 			return
 		}
@@ -84,9 +84,7 @@ func (m *member) receive(r *request, reply func(answer)) {
 	arrived := staged{name: fmt.Sprintf("pack of node %d, life %d", m.number, m.life), oids: newOIDs(r.tx)}
 	stage := func(at *member, d time.Duration, then func()) {
 		at.in(d, func() {
-			if !at.disk.holdsAll(arrived.oids) {
-				at.disk.stage(key, arrived)
-			}
+			at.disk.stage(key, arrived)
 			then()
 		})
 	}
@@ -96,11 +94,14 @@ func (m *member) receive(r *request, reply func(answer)) {
 		}
 	}
 	stage(m, m.s.between(time.Millisecond, 60*time.Millisecond), func() {
-		if m.disk.holdsAll(arrived.oids) {
+		switch p := (&wire.Payload{Name: arrived.name}); {
+		case m.Held(r.signer[:], r.tx.GetId(), p):
+			m.propose(r, p, reply)
+		case m.holds(r.tx):
 			m.propose(r, nil, reply) // it was published meanwhile
-			return
+		default:
+			reply(answer{}) // and its objects are gone again: the outcome is known by now
 		}
-		m.propose(r, &wire.Payload{Name: arrived.name}, reply)
 	})
 }
 

@@ -49,6 +49,7 @@ type Stats struct {
 	Entries, Acknowledged, Refused, Reads, Repeats int
 	Leaders, Crashes, Snapshots, Fetches, Cuts     int
 	Rotten, Left                                   int
+	Collects, Pruned, Missing                      int
 }
 
 // A Violation is a promise that was broken.
@@ -148,6 +149,7 @@ func (s *Sim) Run() (err error) {
 	if s.faults.Rot > 0 {
 		s.after(s.faults.Storm/3, s.rotSome)
 	}
+	s.after(s.faults.Collect, s.maintain)
 	s.until(s.faults.Storm, func() bool { return false })
 	s.clear()
 	for _, m := range s.members {
@@ -290,4 +292,7 @@ func (t *Stats) Add(s Stats) {
 	t.Cuts += s.Cuts
 	t.Rotten += s.Rotten
 	t.Left += s.Left
+	t.Collects += s.Collects
+	t.Pruned += s.Pruned
+	t.Missing += s.Missing
 }

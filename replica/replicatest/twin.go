@@ -2,6 +2,7 @@ package replicatest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -36,6 +37,15 @@ type state struct {
 	Settings, Removed uint64
 	// Stamp is the highest clock seen.
 	Stamp int64
+	// Retired is every object that a ref ever left, for good.
+	Retired []retired
+	Floor   uint64
+}
+
+type retired struct {
+	oid   string
+	index uint64
+	stamp int64
 }
 
 type pastOutcome struct {
@@ -49,6 +59,9 @@ type pastOutcome struct {
 // Verdict is what the twin thinks of an entry.
 type Verdict struct {
 	Empty bool
+	// Group is set for what the group itself decided; Floor is the one it set.
+	Group bool
+	Floor uint64
 	// First is the index of the outcome; an earlier one for a repeat.
 	First uint64
 	Whole wire.Code
@@ -75,6 +88,13 @@ func (t *Twin) Apply(index, term uint64, data []byte) Verdict {
 	if entry.GetStampUnixMs() > t.Stamp {
 		t.Stamp = entry.GetStampUnixMs()
 	}
+	if c := entry.GetCollect(); c != nil && entry.GetVersion() == 2 {
+		verdict := Verdict{Group: true}
+		if c.GetFloor() > t.Floor && c.GetFloor() < index {
+			t.Floor, verdict.Floor = c.GetFloor(), c.GetFloor()
+		}
+		return verdict
+	}
 	signed := entry.GetTransaction()
 	verdict := Verdict{First: index}
 	if !t.wellFormed(signed, tx) {
@@ -97,6 +117,8 @@ func (t *Twin) Apply(index, term uint64, data []byte) Verdict {
 		verdict.Whole = wire.Code_CODE_EXPIRED
 	case t.Removed != 0:
 		verdict.Whole = wire.Code_CODE_REMOVED
+	case tx.GetBase() < t.Floor:
+		verdict.Whole = wire.Code_CODE_LIST_AGAIN
 	case !t.mayWrite(tx.GetSigner()):
 		verdict.Whole = wire.Code_CODE_NOT_ALLOWED
 	default:
@@ -159,7 +181,7 @@ func (t *Twin) try(s *state, op *wire.Operation, signer []byte, index uint64, mo
 	others := held != nil && string(held.GetOwner()) != string(signer)
 	switch kind := op.GetKind().(type) {
 	case *wire.Operation_RefUpdate:
-		return t.tryRef(s, kind.RefUpdate, others, moved)
+		return t.tryRef(s, kind.RefUpdate, index, others, moved)
 	case *wire.Operation_SetHead:
 		name := kind.SetHead.GetNew()
 		switch {
@@ -215,7 +237,7 @@ func (t *Twin) try(s *state, op *wire.Operation, signer []byte, index uint64, mo
 	return wire.Code_CODE_OK
 }
 
-func (t *Twin) tryRef(s *state, u *wire.RefUpdate, locked bool, moved map[string]bool) wire.Code {
+func (t *Twin) tryRef(s *state, u *wire.RefUpdate, index uint64, locked bool, moved map[string]bool) wire.Code {
 	size := map[string]int{replica.SHA1: 20, replica.SHA256: 32}[t.genesis.ObjectFormat]
 	sized := func(oid []byte) bool { return len(oid) == 0 || len(oid) == size }
 	name := u.GetName()
@@ -241,6 +263,9 @@ func (t *Twin) tryRef(s *state, u *wire.RefUpdate, locked bool, moved map[string
 		}
 	}
 	moved[name] = true
+	if before := s.Refs[name]; before != "" && before != string(u.GetNew()) {
+		s.Retired = append(slices.Clip(s.Retired), retired{before, index, s.Stamp})
+	}
 	if delete(s.Refs, name); len(u.GetNew()) > 0 {
 		s.Refs[name] = string(u.GetNew())
 	}
@@ -250,11 +275,14 @@ func (t *Twin) tryRef(s *state, u *wire.RefUpdate, locked bool, moved map[string
 // Differs says how what a replica made of an entry differs; empty if it does not.
 func (v Verdict) Differs(a *replica.Applied) string {
 	o := a.Outcome
-	if v.Empty || o == nil {
-		if v.Empty && o == nil && len(a.Refs) == 0 {
+	if v.Floor != a.Floor {
+		return fmt.Sprintf("floor %d, want %d", a.Floor, v.Floor)
+	}
+	if quiet := v.Empty || v.Group; quiet || o == nil {
+		if quiet && o == nil && len(a.Refs) == 0 {
 			return ""
 		}
-		return fmt.Sprintf("an outcome of an empty entry, or none: %v", o)
+		return fmt.Sprintf("an outcome of an entry without a transaction, or none: %v", o)
 	}
 	var each []wire.Code
 	for _, r := range o.GetResults() {
@@ -280,6 +308,10 @@ func (t *Twin) DiffersFrom(table *replica.Table) string {
 	switch {
 	case !maps.Equal(refs, t.Refs):
 		return fmt.Sprintf("refs %x, want %x", refs, t.Refs)
+	case table.Floor() != t.Floor:
+		return fmt.Sprintf("floor %d, want %d", table.Floor(), t.Floor)
+	case !slices.Equal(t.retiredNow(), retiredOf(table)):
+		return fmt.Sprintf("retired %x, want %x", retiredOf(table), t.retiredNow())
 	case table.Head() != t.Head:
 		return fmt.Sprintf("HEAD %s, want %s", table.Head(), t.Head)
 	case !proto.Equal(table.Lock(), t.Lock):
@@ -292,4 +324,27 @@ func (t *Twin) DiffersFrom(table *replica.Table) string {
 		return "another chain"
 	}
 	return ""
+}
+
+// retiredNow searches all that was ever retired.
+func (t *Twin) retiredNow() (list []retired) {
+	for _, r := range t.Retired {
+		if r.index > t.Floor {
+			list = append(list, r)
+		}
+	}
+	return inOrder(list)
+}
+
+func retiredOf(table *replica.Table) (list []retired) {
+	for _, r := range table.Retired() {
+		list = append(list, retired{string(r.GetOid()), r.GetIndex(), r.GetStampUnixMs()})
+	}
+	return inOrder(list)
+}
+
+// inOrder sorts within each entry: in which order its refs moved does not matter.
+func inOrder(list []retired) []retired {
+	slices.SortStableFunc(list, func(a, b retired) int { return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.oid, b.oid)) })
+	return list
 }

@@ -24,15 +24,20 @@ func isDiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
-// roomFor refuses a pack before it is read when the disk is nearly full.
+// roomFor refuses a pack when the disk is nearly full.
 func (n *Node) roomFor(g *group) error {
 	free := freeBytes(g.repo.Dir())
 	if free >= 0 && free < n.cfg.FreeBytesMin {
-		return failure(wire.FailureCode_FAILURE_DISK,
-			fmt.Sprintf("replica %s has %d MiB of disk left, and keeps %d MiB free", n.self, free>>20, n.cfg.FreeBytesMin>>20),
-			"nothing was changed; make room on that machine, then push again")
+		return n.errDiskFull(fmt.Sprintf(": %d MiB are left, and it keeps %d MiB free", free>>20, n.cfg.FreeBytesMin>>20))
 	}
 	return nil
+}
+
+// errDiskFull is the refusal of a push for which this replica has no room, however
+// that was noticed. detail continues the sentence, or is empty.
+func (n *Node) errDiskFull(detail string) error {
+	return failure(wire.FailureCode_FAILURE_DISK, fmt.Sprintf("the disk of replica %s is full%s", n.self, detail),
+		"nothing was changed; make room on that machine, then push again")
 }
 
 // guarded looks at the disk again while a pack arrives: a full one would stop the

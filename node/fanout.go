@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"peer/git"
 	"peer/identity"
+	"peer/replica"
 	"peer/wire"
 )
 
@@ -23,7 +25,7 @@ type fanout struct {
 	cancel  context.CancelFunc
 	started int
 	live    []*follower // that still take chunks
-	results chan bool   // one for each follower: whether it holds the payload
+	results chan staged // one for each follower
 	whole   bool        // finish was called
 	running atomic.Int32
 }
@@ -36,14 +38,21 @@ type follower struct {
 	finished bool
 }
 
+// staged is what became of the payload at one follower: nil if it is held there.
+type staged struct {
+	peer identity.PeerID
+	err  error
+}
+
 // slowFollower is how long a full queue may hold a push up, if the others suffice.
 const slowFollower = 2 * time.Second
 
 func (u *push) startFanout() *fanout {
 	// Followers may go on after the push has been answered.
 	ctx, cancel := context.WithTimeout(u.n.ctx, pushTimeout)
-	f := &fanout{u: u, cancel: cancel, results: make(chan bool, len(u.g.members().Members))}
-	for _, m := range u.g.members().Members {
+	members := u.g.members().Members
+	f := &fanout{u: u, cancel: cancel, results: make(chan staged, len(members))}
+	for _, m := range members {
 		if m.Peer == u.n.self || !u.n.cfg.Network.IsConnected(m.Peer) {
 			continue
 		}
@@ -64,7 +73,7 @@ func (f *fanout) run(ctx context.Context, to *follower) {
 		f.u.g.log.Debug("follower not staged", "peer", to.peer, "error", err)
 		close(to.gone)
 	}
-	f.results <- err == nil
+	f.results <- staged{to.peer, err}
 	if f.running.Add(-1) == 0 {
 		f.cancel()
 	}
@@ -86,23 +95,46 @@ func (f *fanout) stream(ctx context.Context, to *follower) error {
 	err = wire.WriteFrame(body, &wire.GroupRequest{Kind: &wire.GroupRequest_StagePayload{StagePayload: &wire.StagePayload{
 		Repo: f.u.g.genesis.Repo[:], Genesis: f.u.g.genesis.Hash[:], Signer: f.u.signer[:], Id: f.u.tx.GetId(), TxSha256: f.u.key.sum[:],
 	}}})
-	for err == nil {
+	if err != nil {
+		_ = s.Reset()
+		return err
+	}
+	// Read from the beginning on: a follower that refuses, for want of room perhaps,
+	// does so in the middle, and what it says must not be lost to a failing write.
+	answer := make(chan error, 1)
+	var reading sync.WaitGroup
+	reading.Go(func() { answer <- readDone(s) })
+	if err = f.pass(ctx, to, body, answer); err != nil {
+		_ = s.Reset()
+	}
+	reading.Wait()
+	return err
+}
+
+// answerAfter is how long an answer may take once the follower takes no more.
+const answerAfter = time.Second
+
+// pass writes what the queue brings, and returns what the follower answers.
+func (f *fanout) pass(ctx context.Context, to *follower, body wire.Stream, answer <-chan error) error {
+	for {
 		select {
 		case chunk, more := <-to.queue:
 			if !more && to.finished {
-				return readDone(body)
+				return <-answer
 			}
 			if !more {
-				_ = s.Reset()
 				return errors.New("left behind")
 			}
-			err = wire.WriteFrame(body, chunk)
+			if err := wire.WriteFrame(body, chunk); err != nil {
+				_ = body.SetDeadline(time.Now().Add(answerAfter))
+				return errors.Join(<-answer, err)
+			}
+		case err := <-answer:
+			return errors.Join(err, errors.New("answered before the end"))
 		case <-ctx.Done():
-			err = context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
-	_ = s.Reset()
-	return err
 }
 
 func readDone(s wire.Stream) error {
@@ -237,17 +269,28 @@ func (f *fanout) sendFile(path string, from int64, chunk func([]byte) *wire.Stag
 }
 
 // awaitQuorum waits until enough followers hold the payload for the entry to
-// commit at once, or none is left to wait for. Those that lack it will fetch it.
+// commit at once, or none is left to wait for. Those that lack it will fetch it,
+// unless they have no room: if so many say so that no majority is left, the push
+// is refused with the words of one of them.
 func (f *fanout) awaitQuorum(ctx context.Context) error {
-	need := f.u.g.members().Quorum() - 1
-	for ended, held := 0, 0; ended < f.started && held < need; ended++ {
+	held, full := map[identity.PeerID]bool{f.u.n.self: true}, map[identity.PeerID]bool{}
+	for range f.started {
+		members := f.u.g.members()
+		if members.HasQuorum(func(m replica.Member) bool { return held[m.Peer] }) {
+			return nil
+		}
+		var result staged
 		select {
-		case ok := <-f.results:
-			if ok {
-				held++
-			}
+		case result = <-f.results:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		held[result.peer] = result.err == nil
+		if refusal := new(FailureError); errors.As(result.err, &refusal) && refusal.F.GetCode() == wire.FailureCode_FAILURE_DISK {
+			full[result.peer] = true
+			if !members.HasQuorum(func(m replica.Member) bool { return !full[m.Peer] }) {
+				return refusal
+			}
 		}
 	}
 	return nil

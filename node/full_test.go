@@ -1,8 +1,11 @@
 package node_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -40,9 +43,7 @@ func TestTooLittleRoom(t *testing.T) {
 	for _, change := range []nodetest.Change{small, large} {
 		before := c.Members[2].View(g).GetIndex()
 		done, err := client.Once(deadline(t), c.Members[2].ID, client.Sign(1, change.Pack(sha1), nil, nodetest.Move(main, at, change.OID)))
-		if nodetest.CodeOf(err) != wire.FailureCode_FAILURE_DISK {
-			t.Errorf("a push at a full disk: %v, %v", done, err)
-		}
+		wantFull(t, c.Members[2], done, err)
 		if now := c.Members[2].View(g).GetIndex(); now != before {
 			t.Errorf("entry %d was applied", now)
 		}
@@ -60,6 +61,22 @@ func TestTooLittleRoom(t *testing.T) {
 		}
 	}
 	c.Converge(g)
+}
+
+// wantFull wants a refusal that names the member whose disk is full, says what is
+// safe, and what to do.
+func wantFull(t *testing.T, m *nodetest.Member, done *wire.PushDone, err error) {
+	t.Helper()
+	var refusal *node.FailureError
+	if !errors.As(err, &refusal) || refusal.F.GetCode() != wire.FailureCode_FAILURE_DISK {
+		t.Fatalf("no refusal for want of room: %v, %v", done, err)
+	}
+	said := refusal.F.GetMessage() + "\n" + refusal.F.GetHint()
+	for _, want := range []string{fmt.Sprintf("the disk of replica %s is full", m.ID), "nothing was changed", "make room"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("it does not say %q: %s", want, said)
+		}
+	}
 }
 
 // tmpfs puts a member's repositories on a file system of this size.
@@ -113,9 +130,7 @@ func TestDiskFillsUpAtTheLeader(t *testing.T) {
 	huge := sha1.File(20, 8<<20, at)
 	p := client.Sign(1, huge.Pack(sha1), nil, nodetest.Move(main, at, huge.OID))
 	done, err := client.Once(deadline(t), leader.ID, p)
-	if nodetest.CodeOf(err) != wire.FailureCode_FAILURE_DISK {
-		t.Errorf("a push that does not fit: %v, %v", done, err)
-	}
+	wantFull(t, leader, done, err)
 	for _, m := range c.Members {
 		nodetest.Eventually(t, func() string {
 			if staged := m.Staged(g); len(staged) > 0 {
@@ -159,5 +174,36 @@ func TestDiskFillsUpAtAFollower(t *testing.T) {
 		t.Error(problem)
 	}
 	chain(t, c, client, large.OID, 2)
+	c.Converge(g)
+}
+
+// Without room at a majority a push is refused, not left to wait for followers
+// that will never hold its objects.
+func TestDiskFillsUpAtAMajority(t *testing.T) {
+	t.Parallel()
+	c := nodetest.New(t, 3, nil)
+	tmpfs(t, c.Members[0], "6m")
+	tmpfs(t, c.Members[1], "6m")
+	for _, m := range c.Members {
+		m.Start()
+	}
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	leader := c.Settle(g)
+	at := chain(t, c, client, git.OID{}, 1)
+	c.Agree(g)
+	before := leader.View(g).GetIndex()
+	huge := sha1.File(20, 8<<20, at)
+	p := client.Sign(1, huge.Pack(sha1), nil, nodetest.Move(main, at, huge.OID))
+	done, err := client.Once(deadline(t), leader.ID, p)
+	full := c.Members[0]
+	if strings.Contains(fmt.Sprint(err), c.Members[1].ID.String()) {
+		full = c.Members[1]
+	}
+	wantFull(t, full, done, err)
+	if now := leader.View(g).GetIndex(); now != before {
+		t.Errorf("entry %d was applied", now)
+	}
+	chain(t, c, client, at, 1)
 	c.Converge(g)
 }

@@ -205,6 +205,15 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 		return err
 	}
 	defer a.abort()
+	if err := n.stage(a, g, s); isDiskFull(err) {
+		return n.errDiskFull("")
+	} else if err != nil {
+		return err
+	}
+	return done(s)
+}
+
+func (n *Node) stage(a *arrival, g *group, s wire.Stream) error {
 	body := &guarded{Reader: moving{Stream: s}, n: n, g: g}
 	for {
 		chunk := new(wire.StageChunk)
@@ -212,10 +221,7 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 			return err
 		}
 		if p := chunk.GetFinish(); p != nil {
-			if err := a.finish(p); err != nil {
-				return err
-			}
-			return done(s)
+			return a.finish(p)
 		}
 		if err := a.take(chunk); err != nil {
 			return err

@@ -201,7 +201,7 @@ func (u *push) refusePack(err error) error {
 	case errors.As(err, &shallow):
 		return failure(wire.FailureCode_FAILURE_BAD_PACK, "shallow update not allowed", safe+"; git fetch --unshallow, then push again")
 	case isDiskFull(err):
-		return failure(wire.FailureCode_FAILURE_DISK, "the leader's disk is full", safe+"; make room there, then push again")
+		return u.n.errDiskFull("")
 	}
 	return err
 }

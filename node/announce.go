@@ -46,7 +46,7 @@ func (n *Node) hint(g *group) *wire.Hint {
 	state := g.core.State()
 	h := &wire.Hint{
 		Genesis: g.genesis.Hash[:], Leader: []byte(state.Leader), Term: state.Term, Index: state.Applied,
-		Chain: g.core.Table().Chain(), ExpiresUnixMs: time.Now().Add(hintAge).UnixMilli(),
+		Chain: g.core.Table().Chain(), Refs: g.core.Table().State().GetRefs(), ExpiresUnixMs: time.Now().Add(hintAge).UnixMilli(),
 	}
 	for _, m := range state.Members {
 		if m.InSync {
@@ -123,11 +123,14 @@ func (n *Node) joinTopic(g *group, joined map[identity.RepoID]func()) {
 	joined[g.genesis.Repo] = leave
 }
 
-// heard takes another member's hint. It is no evidence for the group itself.
+// heard takes another member's hint. It is no evidence for the group itself, but
+// a reason to ask: the last entry of a quiet group is followed by none.
 func (n *Node) heard(g *group, data []byte) {
 	hint, err := CheckHint(g.genesis.Repo, data, time.Now())
 	if err == nil {
 		g.log.Debug("heard of the group", "leader", identity.PeerID(hint.GetLeader()), "index", hint.GetIndex())
+		there := &wire.StateHash{Index: hint.GetIndex(), Chain: hint.GetChain(), Refs: hint.GetRefs()}
+		n.spawn(func() { n.post(func() { g.compare(there, "a hint tells") }) })
 	}
 }
 

@@ -42,6 +42,9 @@ func (g *group) stepped(need *replica.Need, err error) {
 			if need.Table == nil {
 				break // raft sends the append again, if its entry still stands
 			}
+			if newer, _ := ask(g.n.ctx, g.n, func() bool { return g.offered.m != nil }); newer {
+				break // another leader's: this one may be of a table that is damaged
+			}
 			// A snapshot is sent once: its sender waits for the acknowledgement.
 			err = g.meet(need)
 		}
@@ -83,6 +86,9 @@ func (g *group) meet(need *replica.Need) error {
 	ctx, cancel := context.WithTimeout(g.n.ctx, pushTimeout)
 	defer cancel()
 	if need.Table != nil {
+		if err := g.tableAgrees(ctx, need.Table, need.From); err != nil {
+			return err
+		}
 		if err := g.fetchTips(ctx, need); err != nil {
 			return fmt.Errorf("objects of the table at %d: %w", need.Index, err)
 		}

@@ -50,6 +50,11 @@ type group struct {
 	needing        bool // something is being fetched; see catchup.go
 	fetchPause     time.Duration
 	offered        offered
+	// inquiring: another member has another table, and the others are being asked.
+	// doubt is set while too few of them answer to say which one is damaged.
+	inquiring bool
+	doubt     error
+	told      told
 }
 
 // txKey names a transaction that somebody waits for. The hash of its bytes is
@@ -120,6 +125,9 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	g.membership.Store(g.core.Membership())
 	log.SetSnapshotFunc(g.snapshot)
 	g.raftLog = log
+	if g.problem, err = g.remembered(); err != nil {
+		return nil, err
+	}
 	if err := g.checkSeat(); err != nil {
 		g.problem = err
 	}
@@ -190,6 +198,10 @@ func (g *group) carryOut(t *replica.Turn) {
 		g.answerRead(r)
 	}
 	g.n.applied(g, t.Applied)
+	g.reached()
+	if d := t.Differs; d != nil {
+		g.differs(d.Here.GetIndex(), fmt.Sprintf("entry %d tells its leader's", d.Entry))
+	}
 }
 
 // answer tells those who wait for a transaction what became of it.

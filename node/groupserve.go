@@ -75,7 +75,7 @@ func (n *Node) answerGroup(from identity.PeerID, s wire.Stream, req *wire.GroupR
 	case *wire.GroupRequest_Create:
 		return n.serveCreate(s, kind.Create)
 	case *wire.GroupRequest_Where:
-		return n.serveWhere(s, kind.Where)
+		return n.serveWhere(from, s, kind.Where)
 	case *wire.GroupRequest_Objects:
 		return n.serveObjects(from, s, kind.Objects)
 	case *wire.GroupRequest_GetPayload:
@@ -241,7 +241,7 @@ func (a *arrival) take(chunk *wire.StageChunk) error {
 	return errBadRequest("unknown chunk")
 }
 
-func (n *Node) serveWhere(s wire.Stream, req *wire.Where) error {
+func (n *Node) serveWhere(from identity.PeerID, s wire.Stream, req *wire.Where) error {
 	id, err := identity.RepoIDFromBytes(req.GetRepo())
 	if err != nil {
 		return errBadRequest("%v", err)
@@ -262,6 +262,15 @@ func (n *Node) serveWhere(s wire.Stream, req *wire.Where) error {
 	}
 	if problem != nil {
 		where.Problem = problem.Error()
+	}
+	if _, err := ask(ctx, n, func() bool {
+		where.State, where.Then = g.core.Table().State(), g.core.StateAt(req.GetState().GetIndex())
+		if _, member := g.members().Member(from); member {
+			g.compare(req.GetState(), "asked by "+from.String())
+		}
+		return true
+	}); err != nil {
+		return err
 	}
 	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Where{Where: where}})
 }

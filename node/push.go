@@ -232,6 +232,9 @@ func (u *push) commit(ctx context.Context, entry *wire.Entry) (*wire.Outcome, er
 		if u.g.problem != nil {
 			return u.g.problem
 		}
+		if u.g.doubt != nil {
+			return failure(wire.FailureCode_FAILURE_NO_QUORUM, u.g.doubt.Error(), "nothing was changed; start the nodes that do not answer, then push again: peer why "+u.g.genesis.Name)
+		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx) // the pusher has been told already
 		}

@@ -132,7 +132,10 @@ func (t *Table) rehash(moved []RefChange, oldHead string) {
 }
 
 // State names what the table is now.
-func (t *Table) State() *wire.StateHash {
-	sum := sha256.Sum256(t.meta.GetRefsHash())
-	return &wire.StateHash{Index: t.Index(), Chain: t.Chain(), Refs: sum[:]}
+func (t *Table) State() *wire.StateHash { return StateOf(t.meta) }
+
+// StateOf names the state of a table that this is of.
+func StateOf(meta *wire.TableMeta) *wire.StateHash {
+	sum := sha256.Sum256(meta.GetRefsHash())
+	return &wire.StateHash{Index: meta.GetIndex(), Chain: meta.GetChain(), Refs: sum[:]}
 }

@@ -1397,6 +1397,7 @@ func (x *StageCut) GetKeep() uint64 {
 type Where struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repo          []byte                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	State         *StateHash             `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"` // what the table is where the asker, a member, has one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1438,6 +1439,13 @@ func (x *Where) GetRepo() []byte {
 	return nil
 }
 
+func (x *Where) GetState() *StateHash {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
 type WhereReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Genesis       *Signed                `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"`
@@ -1448,6 +1456,8 @@ type WhereReply struct {
 	MembersIndex  uint64                 `protobuf:"varint,6,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"` // of the entry that set them
 	Problem       string                 `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`                                // why this replica takes no part; empty: it does
 	RaftId        uint64                 `protobuf:"varint,8,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`                   // the seat that this replica holds
+	State         *StateHash             `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`                                    // now
+	Then          *StateHash             `protobuf:"bytes,10,opt,name=then,proto3" json:"then,omitempty"`                                     // at the index of the asker's, if it is known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1538,6 +1548,20 @@ func (x *WhereReply) GetRaftId() uint64 {
 	return 0
 }
 
+func (x *WhereReply) GetState() *StateHash {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *WhereReply) GetThen() *StateHash {
+	if x != nil {
+		return x.Then
+	}
+	return nil
+}
+
 // Hint is what the DHT stores, and what the leader gossips, about a group. A
 // member signs it; the genesis, or its seat's proof, says that it is one.
 type Hint struct {
@@ -1549,6 +1573,7 @@ type Hint struct {
 	InSync        [][]byte               `protobuf:"bytes,5,rep,name=in_sync,json=inSync,proto3" json:"in_sync,omitempty"`
 	ExpiresUnixMs int64                  `protobuf:"varint,6,opt,name=expires_unix_ms,json=expiresUnixMs,proto3" json:"expires_unix_ms,omitempty"`
 	Chain         []byte                 `protobuf:"bytes,7,opt,name=chain,proto3" json:"chain,omitempty"`
+	Refs          []byte                 `protobuf:"bytes,8,opt,name=refs,proto3" json:"refs,omitempty"` // with index and chain, the StateHash of who signs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1628,6 +1653,13 @@ func (x *Hint) GetExpiresUnixMs() int64 {
 func (x *Hint) GetChain() []byte {
 	if x != nil {
 		return x.Chain
+	}
+	return nil
+}
+
+func (x *Hint) GetRefs() []byte {
+	if x != nil {
+		return x.Refs
 	}
 	return nil
 }
@@ -1786,9 +1818,10 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x04kind\"6\n" +
 	"\bStageCut\x12\x16\n" +
 	"\x06header\x18\x01 \x01(\fR\x06header\x12\x12\n" +
-	"\x04keep\x18\x02 \x01(\x04R\x04keep\"\x1b\n" +
+	"\x04keep\x18\x02 \x01(\x04R\x04keep\"J\n" +
 	"\x05Where\x12\x12\n" +
-	"\x04repo\x18\x01 \x01(\fR\x04repo\"\x86\x02\n" +
+	"\x04repo\x18\x01 \x01(\fR\x04repo\x12-\n" +
+	"\x05state\x18\x02 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\"\xe2\x02\n" +
 	"\n" +
 	"WhereReply\x12.\n" +
 	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x16\n" +
@@ -1798,7 +1831,10 @@ const file_wire_group_proto_rawDesc = "" +
 	"\amembers\x18\x05 \x03(\v2\x14.peer.wire.v1.MemberR\amembers\x12#\n" +
 	"\rmembers_index\x18\x06 \x01(\x04R\fmembersIndex\x12\x18\n" +
 	"\aproblem\x18\a \x01(\tR\aproblem\x12\x17\n" +
-	"\araft_id\x18\b \x01(\x04R\x06raftId\"\xb9\x01\n" +
+	"\araft_id\x18\b \x01(\x04R\x06raftId\x12-\n" +
+	"\x05state\x18\t \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\x12+\n" +
+	"\x04then\x18\n" +
+	" \x01(\v2\x17.peer.wire.v1.StateHashR\x04then\"\xcd\x01\n" +
 	"\x04Hint\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\fR\x06leader\x12\x12\n" +
@@ -1806,7 +1842,8 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x17\n" +
 	"\ain_sync\x18\x05 \x03(\fR\x06inSync\x12&\n" +
 	"\x0fexpires_unix_ms\x18\x06 \x01(\x03R\rexpiresUnixMs\x12\x14\n" +
-	"\x05chain\x18\a \x01(\fR\x05chain\"\x90\x01\n" +
+	"\x05chain\x18\a \x01(\fR\x05chain\x12\x12\n" +
+	"\x04refs\x18\b \x01(\fR\x04refs\"\x90\x01\n" +
 	"\n" +
 	"HintRecord\x12(\n" +
 	"\x04hint\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\x04hint\x12.\n" +
@@ -1854,6 +1891,7 @@ var file_wire_group_proto_goTypes = []any{
 	(*Signed)(nil),       // 24: peer.wire.v1.Signed
 	(*Member)(nil),       // 25: peer.wire.v1.Member
 	(*Payload)(nil),      // 26: peer.wire.v1.Payload
+	(*StateHash)(nil),    // 27: peer.wire.v1.StateHash
 }
 var file_wire_group_proto_depIdxs = []int32{
 	1,  // 0: peer.wire.v1.RaftBatch.messages:type_name -> peer.wire.v1.RaftMessage
@@ -1879,16 +1917,19 @@ var file_wire_group_proto_depIdxs = []int32{
 	26, // 20: peer.wire.v1.GetPayload.payload:type_name -> peer.wire.v1.Payload
 	18, // 21: peer.wire.v1.StageChunk.cut:type_name -> peer.wire.v1.StageCut
 	26, // 22: peer.wire.v1.StageChunk.finish:type_name -> peer.wire.v1.Payload
-	24, // 23: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
-	25, // 24: peer.wire.v1.WhereReply.members:type_name -> peer.wire.v1.Member
-	24, // 25: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
-	24, // 26: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
-	25, // 27: peer.wire.v1.HintRecord.seat:type_name -> peer.wire.v1.Member
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	27, // 23: peer.wire.v1.Where.state:type_name -> peer.wire.v1.StateHash
+	24, // 24: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
+	25, // 25: peer.wire.v1.WhereReply.members:type_name -> peer.wire.v1.Member
+	27, // 26: peer.wire.v1.WhereReply.state:type_name -> peer.wire.v1.StateHash
+	27, // 27: peer.wire.v1.WhereReply.then:type_name -> peer.wire.v1.StateHash
+	24, // 28: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
+	24, // 29: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
+	25, // 30: peer.wire.v1.HintRecord.seat:type_name -> peer.wire.v1.Member
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_wire_group_proto_init() }

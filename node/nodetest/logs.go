@@ -3,6 +3,7 @@ package nodetest
 import (
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 )
 
@@ -32,6 +33,9 @@ func (l *logBuffer) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// Logged says whether a node logged this lately.
+func (c *Cluster) Logged(text string) bool { return strings.Contains(c.logs.tail(), text) }
 
 func (l *logBuffer) tail() string {
 	l.mu.Lock()

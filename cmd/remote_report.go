@@ -68,6 +68,7 @@ var codeReasons = map[wire.Code]string{
 	wire.Code_CODE_LOCKED:        "locked",
 	wire.Code_CODE_SIBLING:       whyAtomic,
 	wire.Code_CODE_EXPIRED:       "too much has happened since this push was signed, push again",
+	wire.Code_CODE_LIST_AGAIN:    "this push rests on a listing that is too old, push again",
 	wire.Code_CODE_ID_REUSED:     "the ID of this push was used before, push again",
 	wire.Code_CODE_MALFORMED:     "malformed transaction",
 }

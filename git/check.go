@@ -13,15 +13,27 @@ import (
 // pusher's clone, if that is shallow. The error is a *MissingError or a
 // *ShallowError where the push is at fault. Two processes run side by side.
 func (q *Quarantine) Check(ctx context.Context, news, shallow []OID) (map[OID]Object, error) {
-	return q.repo.check(ctx, q.command, news, shallow)
+	return q.repo.check(ctx, q.command, news, shallow, q.repo.walkHere(q.command, news))
 }
 
-// Check does the same for a push that brings no pack.
+// Check does the same without a quarantine.
 func (r *Repo) Check(ctx context.Context, news, shallow []OID) (map[OID]Object, error) {
-	return r.check(ctx, r.command, news, shallow)
+	return r.check(ctx, r.command, news, shallow, r.walkHere(r.command, news))
 }
 
-func (r *Repo) check(ctx context.Context, command func(...string) *Command, news, shallow []OID) (map[OID]Object, error) {
+// walkHere walks from news to what refs reach, and finds that all is there.
+func (r *Repo) walkHere(command func(...string) *Command, news []OID) func(context.Context) error {
+	return func(ctx context.Context) error {
+		// Without --alternate-refs, which native receive-pack has: the repository
+		// is an alternate of its own quarantine, so git would list its refs twice.
+		c := command("rev-list", "--objects", "--stdin", "--not", "--all", "--quiet")
+		c.Stdin = strings.NewReader(strings.Join(hexLines(compactOIDs(news)), "\n") + "\n")
+		c.limits.memoryBytes = ingestMemoryBytesMax
+		return r.connectivityError(ctx, c.Run(ctx))
+	}
+}
+
+func (r *Repo) check(ctx context.Context, command func(...string) *Command, news, shallow []OID, walk func(context.Context) error) (map[OID]Object, error) {
 	news = compactOIDs(news)
 	if len(news) == 0 {
 		return map[OID]Object{}, nil
@@ -30,14 +42,7 @@ func (r *Repo) check(ctx context.Context, command func(...string) *Command, news
 	defer cancel()
 
 	connected := make(chan error, 1)
-	go func() {
-		// Without --alternate-refs, which native receive-pack has: the repository
-		// is an alternate of its own quarantine, so git would list its refs twice.
-		c := command("rev-list", "--objects", "--stdin", "--not", "--all", "--quiet")
-		c.Stdin = strings.NewReader(strings.Join(hexLines(news), "\n") + "\n")
-		c.limits.memoryBytes = ingestMemoryBytesMax
-		connected <- c.Run(ctx)
-	}()
+	go func() { connected <- walk(ctx) }()
 	objects, err := lookUp(ctx, command("cat-file", "--batch-check="+batchFormat), news)
 	if err != nil {
 		cancel()
@@ -61,13 +66,16 @@ func (r *Repo) check(ctx context.Context, command func(...string) *Command, news
 	if len(absent) > 0 {
 		return nil, &MissingError{OIDs: absent}
 	}
-	return nil, r.connectivityError(ctx, cerr)
+	return nil, cerr
 }
 
 // revListDead is the exit code with which rev-list gives up over an object.
 const revListDead = 128
 
 func (r *Repo) connectivityError(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	var exit *ExitError
 	if context.Cause(ctx) != nil || !errors.As(err, &exit) || exit.Code != revListDead ||
 		ourFault(exit.Stderr) != 0 || strings.Contains(exit.Stderr, "Out of memory") { // index-pack had as much for the same objects

@@ -120,6 +120,18 @@ func (w *work) pack(want OID, haves ...OID) []byte {
 	return out
 }
 
+// packOf packs these objects, and nothing that they reach.
+func (w *work) packOf(oids ...OID) []byte {
+	w.t.Helper()
+	cmd := w.cmd("pack-objects", "--stdout", "-q")
+	cmd.Stdin = strings.NewReader(revisions(oids, nil))
+	out, err := cmd.Output()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out
+}
+
 func mustOID(t *testing.T, s string) OID {
 	t.Helper()
 	o, err := ParseOID(s)

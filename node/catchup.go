@@ -92,9 +92,6 @@ func (g *group) meet(need *replica.Need) error {
 		if err := g.fetchTips(ctx, need); err != nil {
 			return fmt.Errorf("objects of the table at %d: %w", need.Index, err)
 		}
-		if err := g.n.cfg.Store.Put(sparseKey(g.genesis.Repo), []byte{1}); err != nil {
-			return err
-		}
 		g.n.cfg.Fail(failSnapshotObjects)
 		return nil
 	}
@@ -218,8 +215,9 @@ func (f writerFunc) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// fetchTips fetches all objects that a table's refs reach and this disk lacks,
-// by object ID, in one pack.
+// fetchTips fetches all objects that a table's refs and retired tips reach and
+// this disk lacks, by object ID, in one pack. A push may still rely on the
+// retired ones, and this replica acknowledges its entry.
 func (g *group) fetchTips(ctx context.Context, need *replica.Need) error {
 	tips := make([]git.OID, 0, len(need.Table.GetRefs()))
 	for _, r := range need.Table.GetRefs() {
@@ -228,6 +226,9 @@ func (g *group) fetchTips(ctx context.Context, need *replica.Need) error {
 			return err
 		}
 		tips = append(tips, oid)
+	}
+	for _, r := range loadRetired(need.Table.GetRetired()) {
+		tips = append(tips, r.oid)
 	}
 	if len(tips) == 0 {
 		return nil

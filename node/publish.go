@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"peer/git"
-	"peer/identity"
 	"peer/replica"
 	"peer/wire"
 )
@@ -27,14 +25,12 @@ type publisher struct {
 	// move, so a listing belongs to exactly one index.
 	gate sync.RWMutex
 
-	// refs and head are guarded by gate.
-	refs map[string]git.Ref
-	head string
+	// refs, head and retired are guarded by gate.
+	refs    map[string]git.Ref
+	head    string
+	retired []retiredTip // oldest first
 	// noted is the last index remembered on disk; see note. Only run touches it.
 	noted uint64
-	// sparse says that this replica once began with a snapshot, so it lacks objects
-	// that no ref named then and that the others still have. Only run touches it.
-	sparse bool
 
 	// mu guards what follows. Whoever holds both took gate first.
 	mu      sync.Mutex
@@ -52,13 +48,14 @@ type publication struct {
 	applied   []replica.Applied
 }
 
-func newPublisher(g *group, t *replica.Table, sparse bool) *publisher {
-	p := &publisher{g: g, noted: g.publishedSaved, sparse: sparse, changed: make(chan struct{})}
-	p.load(t.Refs(), t.Head())
+func newPublisher(g *group, t *replica.Table) *publisher {
+	p := &publisher{g: g, noted: g.publishedSaved, changed: make(chan struct{})}
+	p.load(t.Refs(), t.Head(), t.Retired())
 	return p
 }
 
-func (p *publisher) load(refs []*wire.Ref, head string) {
+func (p *publisher) load(refs []*wire.Ref, head string, retired []*wire.Retired) {
+	p.retired = loadRetired(retired)
 	p.refs, p.head = make(map[string]git.Ref, len(refs)), head
 	for _, r := range refs {
 		if oid, err := git.FromBytes(r.GetOid()); err == nil {
@@ -171,7 +168,6 @@ func (p *publisher) broken(err error) {
 
 func (p *publisher) publish(next publication) error {
 	ctx, fail := p.g.n.ctx, p.g.n.cfg.Fail
-	p.sparse = p.sparse || next.installed != nil
 	fail(failPublishBefore)
 	for _, a := range next.applied {
 		if err := p.installApplied(ctx, a); err != nil {
@@ -206,40 +202,10 @@ func (p *publisher) installApplied(ctx context.Context, a replica.Applied) error
 		}
 	}
 	if a.Payload != nil {
-		if err := p.install(ctx, a.Signer[:], a.ID, a.Payload, news); err != nil {
-			return err
-		}
+		return p.install(ctx, a.Signer[:], a.ID, a.Payload, news)
 	}
-	if !p.sparse || len(news) == 0 {
-		return nil
-	}
-	return p.complete(ctx, news)
+	return nil
 }
-
-// complete fetches what a push left out because the others have it: a branch may
-// have been deleted between the pusher's listing and the snapshot that this
-// replica began with. The refs wait meanwhile.
-func (p *publisher) complete(ctx context.Context, news []git.OID) error {
-	for pause := retryMin; ; pause = min(2*pause, retryMax) {
-		_, err := p.g.repo.Check(ctx, news, nil)
-		if missing := new(git.MissingError); err == nil || !errors.As(err, &missing) {
-			return err
-		}
-		for _, from := range p.g.sources("") {
-			if err = p.g.fetchObjects(ctx, from, news); err == nil {
-				return nil
-			}
-		}
-		p.g.log.Warn("objects of a push are not here; trying again", "error", err)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-func sparseKey(repo identity.RepoID) string { return "sparse/" + repo.String() }
 
 // install publishes a payload's objects, wherever they are: in the entry, staged,
 // or in the store already.
@@ -271,7 +237,7 @@ func (p *publisher) move(ctx context.Context, next publication) (uint64, error) 
 	moved := next.installed != nil
 	last := next.installed.GetMeta().GetIndex()
 	if moved {
-		p.load(next.installed.GetRefs(), next.installed.GetMeta().GetHead())
+		p.load(next.installed.GetRefs(), next.installed.GetMeta().GetHead(), next.installed.GetRetired())
 	}
 	for _, a := range next.applied {
 		last = a.Index
@@ -305,7 +271,7 @@ func (p *publisher) moveApplied(a replica.Applied) error {
 	if a.Head != "" {
 		p.head = a.Head
 	}
-	return nil
+	return p.retire(a)
 }
 
 // note remembers, now and then, up to where a restart need not publish again.

@@ -180,6 +180,8 @@ func (u *push) courtesy(ctx context.Context) (known *wire.Outcome, refusal error
 		code, hint = wire.FailureCode_FAILURE_NOT_ALLOWED, "nothing was changed; ask the owner to let you write"
 	case wire.Code_CODE_EXPIRED:
 		hint = "nothing was changed; fetch, then push again"
+	case wire.Code_CODE_LIST_AGAIN:
+		hint = "nothing was changed; push again, which lists the refs anew"
 	}
 	return nil, failure(code, a.result.GetDetail(), hint), nil
 }

@@ -43,11 +43,7 @@ func (u *push) checkExisting(ctx context.Context) error {
 	if len(u.news) == 0 {
 		return nil
 	}
-	objects, err := u.g.repo.Check(ctx, u.news, u.shallow)
-	if err != nil {
-		return err
-	}
-	return u.checkTypes(objects)
+	return u.checkPack(ctx, u.g.repo.CheckPush)
 }
 
 // receiveSmall makes a payload that rides in the entry: the entry's own sync
@@ -129,11 +125,7 @@ func (u *push) ingest(ctx context.Context, pack io.Reader, sync bool) (*git.Quar
 		return nil, err
 	}
 	u.n.cfg.Fail(failIndexed)
-	objects, err := q.Check(ctx, u.news, u.shallow)
-	if err == nil {
-		err = u.checkTypes(objects)
-	}
-	if err != nil {
+	if err := u.checkPack(ctx, q.CheckPush); err != nil {
 		return nil, errors.Join(err, q.Discard())
 	}
 	return q, nil

@@ -29,11 +29,7 @@ func (g *group) loadPublished() error {
 // replay publishes what was applied and perhaps not published before a crash,
 // forces git's refs to the table, and only then sweeps the staging area.
 func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Table) error {
-	_, sparse, err := g.n.cfg.Store.Get(sparseKey(g.genesis.Repo))
-	if err != nil {
-		return err
-	}
-	g.pub = newPublisher(g, table, sparse)
+	g.pub = newPublisher(g, table)
 	first, err := log.FirstIndex()
 	if err != nil {
 		return err

@@ -108,6 +108,12 @@ func (m *Member) Fsck(g *replica.Genesis) error {
 	return err
 }
 
+// Has says whether an object is in a member's repository, reachable or not.
+func (m *Member) Has(g *replica.Genesis, oid git.OID) bool {
+	cmd := git.Command{Args: []string{"cat-file", "-e", oid.String()}, Dir: m.RepoDir(g)}
+	return cmd.Run(context.Background()) == nil
+}
+
 // Staged lists what is in a member's staging area.
 func (m *Member) Staged(g *replica.Genesis) []string {
 	entries, err := os.ReadDir(filepath.Join(m.RepoDir(g), "peer", "staging"))

@@ -10,8 +10,8 @@ import (
 
 // A push was prepared while a branch existed, so its pack rightly omits that
 // branch's objects. Then the branch is deleted, and a replica catches up by a
-// snapshot that no longer reaches them. When the push commits, that replica must
-// have fetched them before it shows the ref.
+// snapshot whose refs no longer reach them. That replica must have them before it
+// takes the snapshot: it acknowledges the push's entry without looking further.
 func TestPushOverADeletedBranchReachesASnapshot(t *testing.T) {
 	t.Parallel()
 	c := nodetest.Start(t, 3, shortLog)
@@ -40,6 +40,9 @@ func TestPushOverADeletedBranchReachesASnapshot(t *testing.T) {
 		t.Fatal("no snapshot was installed")
 	}
 
+	if !away.Has(g, branch.OID) {
+		t.Fatal("a snapshot was installed without the objects of a retired tip")
+	}
 	mustPush(t, c, client, late)
 	c.Converge(g)
 	for i, m := range c.Members {

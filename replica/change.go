@@ -120,8 +120,8 @@ func Introduce(k identity.Key, g *Genesis, by Member, peer identity.PeerID, raft
 // VerifySeat checks that a seat goes back to the genesis: that the genesis names
 // it, or that a chain of introductions does.
 func VerifySeat(g *Genesis, m Member) error {
-	if founder, ok := g.Membership().Seat(m.RaftID); ok && len(m.Proof) == 0 {
-		if founder.Peer != m.Peer {
+	if founder, ok := g.Membership().Seat(m.RaftID); ok {
+		if founder.Peer != m.Peer || len(m.Proof) > 0 {
 			return fmt.Errorf("seat %d is that of %s", m.RaftID, founder.Peer)
 		}
 		return nil

@@ -20,6 +20,8 @@ type follower struct {
 	*Group
 	log  *memoryLog
 	held map[string]bool // payload names
+	// saved is raft's configuration as it was last saved.
+	saved *pb.ConfState
 }
 
 // memoryLog is raft's own storage, as a [Log].
@@ -37,6 +39,12 @@ func (f *follower) Held(_, _ []byte, p *wire.Payload) bool { return f.held[p.Get
 
 func newFollower(t testing.TB) *follower {
 	t.Helper()
+	return newFollowerAs(t, Config{Self: testKey(100).PeerID()})
+}
+
+// newFollowerAs is another node, or the same in another seat.
+func newFollowerAs(t testing.TB, c Config) *follower {
+	t.Helper()
 	g, err := NewGenesis(owner, testGenesis(3))
 	if err != nil {
 		t.Fatal(err)
@@ -53,17 +61,15 @@ func newFollower(t testing.TB) *follower {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &follower{TB: t, log: &memoryLog{MemoryStorage: raft.NewMemoryStorage()}, held: map[string]bool{}}
+	f := &follower{TB: t, log: &memoryLog{MemoryStorage: raft.NewMemoryStorage()}, held: map[string]bool{}, saved: founding.Install.GetConfState()}
 	if err := f.log.ApplySnapshot(&pb.Snapshot{Data: []byte{0}, Metadata: founding.Install}); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.log.SetHardState(founding.HardState); err != nil {
 		t.Fatal(err)
 	}
-	f.Group, err = New(Config{
-		Self: g.Members[0].Peer, Log: f.log, Table: table, Rules: testRules, Payloads: f,
-		Logger: &raft.DefaultLogger{Logger: discard},
-	})
+	c.Log, c.Table, c.Rules, c.Payloads, c.Logger = f.log, table, testRules, f, &raft.DefaultLogger{Logger: discard}
+	f.Group, err = New(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,6 +92,10 @@ func (f *follower) turns() (sent []*pb.Message) {
 			if err := f.log.ApplySnapshot(&pb.Snapshot{Data: []byte{0}, Metadata: turn.Save.Install}); err != nil {
 				f.Fatal(err)
 			}
+			f.saved = turn.Save.Install.GetConfState()
+		}
+		if turn.Save.Conf != nil {
+			f.saved = turn.Save.Conf
 		}
 		if err := f.log.Append(turn.Save.Entries); err != nil {
 			f.Fatal(err)

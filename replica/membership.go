@@ -191,7 +191,7 @@ func membershipOf(meta *wire.TableMeta, g *Genesis) (*Membership, error) {
 			return nil, fmt.Errorf("member %s has seat %d, and the next one is to be %d", m.Peer, m.RaftID, ms.NextRaftID)
 		}
 	}
-	return ms, nil
+	return ms, ms.checkHalves()
 }
 
 // Admit is the membership with a learner more.
@@ -223,37 +223,61 @@ func (ms *Membership) Become(voters []uint64) *Membership {
 }
 
 // checkNext refuses what may not follow ms. What passes is what [Membership.Admit],
-// [Membership.Drop] and [Membership.Become] make.
+// [Membership.Drop] and [Membership.Become] make: one seat more, one learner less,
+// or other voters, since raft would take several of these at once for a joint change.
 func (ms *Membership) checkNext(next *Membership) error {
-	switch {
-	case ms.Joint():
+	if ms.Joint() {
 		return fmt.Errorf("the change of entry %d is under way", ms.Index)
-	case next.NextRaftID < ms.NextRaftID || next.NextRaftID > ms.NextRaftID+1:
-		return fmt.Errorf("the next seat is %d, not %d", ms.NextRaftID, next.NextRaftID)
-	case len(next.Members) > seatsMax:
-		return fmt.Errorf("%d seats, want %d at most", len(next.Members), seatsMax)
 	}
+	came, went, changed := 0, 0, 0
 	for _, now := range next.Members {
 		before, known := ms.Seat(now.RaftID)
 		if !known {
-			if now.RaftID != ms.NextRaftID || next.NextRaftID == ms.NextRaftID || now.Role != Learner {
+			if came++; now.RaftID != ms.NextRaftID || now.Role != Learner {
 				return fmt.Errorf("seat %d of %s can't be new", now.RaftID, now.Peer)
 			}
 			continue
 		}
 		same := before.Peer == now.Peer && bytes.Equal(before.Nonce, now.Nonce)
-		became := before.Role == now.Role || before.Role == Learner && now.Role == Incoming || before.Role == Voter && now.Role == Outgoing
-		if !same || !became {
+		became := before.Role == Learner && now.Role == Incoming || before.Role == Voter && now.Role == Outgoing
+		if !same || !became && before.Role != now.Role {
 			return fmt.Errorf("seat %d of %s can't become %s of %s", now.RaftID, before.Peer, now.Role, now.Peer)
+		}
+		if became {
+			changed = 1
 		}
 	}
 	for _, before := range ms.Members {
-		if _, stays := next.Seat(before.RaftID); !stays && before.Votes() {
-			return fmt.Errorf("voter %s can't vanish", before.Peer)
+		if _, stays := next.Seat(before.RaftID); !stays {
+			if went++; before.Votes() {
+				return fmt.Errorf("voter %s can't vanish", before.Peer)
+			}
 		}
 	}
-	if voters := len(next.Voters()); voters%2 == 0 || voters > MembersMax {
-		return fmt.Errorf("%d voters: want an odd number up to %d", voters, MembersMax)
+	switch {
+	case came+went+changed != 1:
+		return fmt.Errorf("%d new seats, %d dropped and a change of voters (%d): want one of these", came, went, changed)
+	case next.NextRaftID != ms.NextRaftID+uint64(came):
+		return fmt.Errorf("the next seat is to be %d, not %d", ms.NextRaftID+uint64(came), next.NextRaftID)
+	case len(next.Members) > seatsMax:
+		return fmt.Errorf("%d seats, want %d at most", len(next.Members), seatsMax)
+	}
+	return next.checkHalves()
+}
+
+// checkHalves refuses voters that no group has: each half of a configuration is
+// odd. Raft would panic at none.
+func (ms *Membership) checkHalves() error {
+	for _, other := range []wire.Role{Incoming, Outgoing} {
+		voters := 0
+		for _, m := range ms.Members {
+			if m.Role == Voter || m.Role == other {
+				voters++
+			}
+		}
+		if voters%2 == 0 || voters > MembersMax {
+			return fmt.Errorf("%d voters: want an odd number up to %d", voters, MembersMax)
+		}
 	}
 	return nil
 }

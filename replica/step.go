@@ -119,6 +119,12 @@ func (g *Group) stepAppend(from identity.PeerID, m *pb.Message) (*Need, error) {
 }
 
 func (g *Group) needOf(e *pb.Entry) (*Need, error) {
+	if e.GetType() == pb.EntryConfChangeV2 {
+		// Once committed it would stop every member.
+		if err := proto.Unmarshal(e.GetData(), new(pb.ConfChangeV2)); err != nil {
+			return nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
+		}
+	}
 	if e.GetType() != pb.EntryNormal || len(e.GetData()) == 0 {
 		return nil, nil
 	}

@@ -278,6 +278,11 @@ func fromSnapshot(s *wire.TableSnapshot, g *Genesis, rules Rules) (*Table, error
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
+	for _, m := range members.Members {
+		if err := VerifySeat(g, m); err != nil {
+			return nil, fmt.Errorf("snapshot: %w", err)
+		}
+	}
 	t.members = members
 	for _, ref := range s.GetRefs() {
 		if err := rules.CheckRefName(ref.GetName()); err != nil {

@@ -47,6 +47,7 @@ type group struct {
 	reads          map[uint64]chan<- uint64
 	readSeq        uint64
 	leader         leadership
+	checked        uint64 // the tick in which the leader last said that the group sleeps
 	needing        bool // something is being fetched; see catchup.go
 	fetchPause     time.Duration
 	offered        offered
@@ -177,6 +178,7 @@ func (g *group) leave(err error) {
 	if g.problem == nil {
 		g.problem = err
 		g.log.Error("this replica leaves its group", "error", err)
+		g.wakeAll() // it may have led
 	}
 }
 
@@ -227,6 +229,10 @@ func (g *group) answerRead(r replica.Read) {
 	}
 }
 
+// readRoundTrips is what a confirmed read takes, at most, where the way is long:
+// from a follower to its leader, from there to a majority, and back.
+const readRoundTrips = 3
+
 // readIndex asks the leader for an index that is no older than anything
 // acknowledged before now.
 func (g *group) readIndex(ctx context.Context) (uint64, error) {
@@ -248,9 +254,12 @@ func (g *group) readIndex(ctx context.Context) (uint64, error) {
 		case index := <-ch:
 			return index, nil
 		case <-ctx.Done():
-		case <-time.After(g.n.cfg.Tick * 2): // it may have got lost with a leader
+		case <-time.After(g.n.cfg.Tick*2 + readRoundTrips*g.roundTrip()): // it may have got lost with a leader
 		}
-		g.n.post(func() { delete(g.reads, seq) })
+		g.n.post(func() {
+			delete(g.reads, seq)
+			g.wakeAll()
+		})
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)
 		}

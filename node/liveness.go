@@ -85,11 +85,18 @@ func (n *Node) connected(peer identity.PeerID) {
 	}
 }
 
-// greeted has groups without a leader look for one: a majority may be there now.
+// greeted has groups without a leader look for one, since a majority may be there
+// now, and wakes those that peer leads, or must be told about by this node.
 func (n *Node) greeted(peer identity.PeerID) {
 	for _, g := range n.allGroups() {
-		if _, ok := g.members().Member(peer); ok && g.problem == nil && g.core.State().Leader == "" {
+		if _, ok := g.members().Member(peer); !ok || g.problem != nil {
+			continue
+		}
+		switch g.core.State().Leader {
+		case "":
 			g.seek(greetingGrace)
+		case peer, n.self:
+			g.wake()
 		}
 	}
 }
@@ -111,7 +118,9 @@ func (n *Node) forget(peer identity.PeerID, base time.Duration) {
 			continue
 		}
 		g.core.Unreachable(peer)
-		if g.core.State().Leader == peer {
+		if state := g.core.State(); state.Leading && !g.view().MajorityAlive() {
+			g.core.Wake() // it must step down
+		} else if state.Leader == peer {
 			if err := g.core.ForgetLeader(); err != nil {
 				g.log.Debug("leader not forgotten", "error", err)
 			}
@@ -124,6 +133,7 @@ func (n *Node) forget(peer identity.PeerID, base time.Duration) {
 // seek has this member ask for votes after its turn in the order of preference,
 // and again while nobody leads and a majority answers.
 func (g *group) seek(base time.Duration) {
+	g.n.touch(g) // also one that is new here
 	if !g.leader.seeking {
 		g.seekAfter(base, seekAgain)
 	}
@@ -211,15 +221,33 @@ func (g *group) busy() bool {
 	return g.leader.pushes > 0 && (g.leader.wanted == 0 || waited < busyMax)
 }
 
+// tick passes time on to raft, more slowly where its messages take long.
 func (g *group) tick(now uint64) {
-	if g.problem != nil {
-		return
+	if now%g.ticksPerTick() == 0 {
+		if g.idle() {
+			return
+		}
+		g.core.Tick()
+		g.n.touch(g)
 	}
-	g.core.Tick()
-	g.n.touch(g)
 	if now%handOverLook == 0 {
 		g.handOver(now)
 	}
+}
+
+// Raft gives up an election, and a leader its lead, when it hears nothing for a
+// number of its ticks. Four round trips fit into that: two for the votes, and
+// as much again for what gets lost. But a leader's heartbeats must come before the
+// timeout of a follower that is nearer, so there is a limit.
+const (
+	timeoutRoundTrips = 4
+	ticksPerTickMax   = 8
+)
+
+// ticksPerTick is how many ticks of the node make one of raft's.
+func (g *group) ticksPerTick() uint64 {
+	timeout := replica.ElectionTicks * g.n.cfg.Tick
+	return uint64(min(1+timeoutRoundTrips*g.roundTrip()/timeout, ticksPerTickMax))
 }
 
 // handOverLook is how often, in ticks, a leader looks whether somebody better is there.

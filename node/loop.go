@@ -16,14 +16,18 @@ type loop struct {
 	// dirty holds the groups that may have something to do. Only the loop's
 	// goroutine touches it.
 	dirty map[*group]bool
-	ticks uint64
+	// awake holds the groups that tick, and asleep those that need not.
+	awake  map[*group]bool
+	asleep sleepers
+	ticks  uint64
 	// turned is when the loop last began a turn, in time since the node started.
 	turned atomic.Int64
 }
 
-func (l *loop) init() {
+func (l *loop) init(tick time.Duration) {
 	l.inbox = make(chan func(), inboxLen)
-	l.dirty = map[*group]bool{}
+	l.dirty, l.awake = map[*group]bool{}, map[*group]bool{}
+	l.asleep = newSleepers(tick)
 }
 
 // post has f run on the loop's goroutine. It blocks while the inbox is full, so
@@ -89,9 +93,14 @@ func (n *Node) drain() {
 func (n *Node) tick() {
 	n.loop.ticks++
 	n.listen()
-	for _, g := range n.allGroups() {
+	for g := range n.loop.awake {
+		if g.problem != nil || n.group(g.genesis.Repo) != g {
+			delete(n.loop.awake, g)
+			continue
+		}
 		g.tick(n.loop.ticks)
 	}
+	n.checkSleepers()
 }
 
 // touch says that a group may have something to do.
@@ -116,6 +125,7 @@ func (n *Node) turn() error {
 			g.leave(err)
 			continue
 		}
+		n.settle(g)
 		if t == nil {
 			continue
 		}

@@ -77,7 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	n.loop.init()
+	n.loop.init(cfg.Tick)
 	n.raftOut.init(n)
 	n.near.of = map[identity.PeerID]*neighbour{}
 	repos, err := cfg.Store.Repos()

@@ -260,8 +260,15 @@ func (n *Node) unpack(from identity.PeerID, frame *wire.RaftBatch) (in []incomin
 
 // take does what another member says.
 func (g *group) take(from identity.PeerID, i incoming) {
-	if i.m != nil {
+	_, member := g.members().Member(from)
+	switch {
+	case i.m != nil:
 		g.step(from, i.m)
+	case g.problem != nil || !member:
+	case i.sleep != nil:
+		g.told(from, i.sleep)
+	default:
+		g.wake()
 	}
 }
 

@@ -34,7 +34,7 @@ func (s *session) pushOnce(ctx context.Context, open *wire.OpenSession) error {
 	} else if problem != nil { // what it knew about the leader is old
 		return failure(wire.FailureCode_FAILURE_NOT_LEADER, "this replica takes no part in its group: "+problem.Error(), "nothing was changed; push through another replica")
 	}
-	waiting, cancel := context.WithTimeout(ctx, leaderTimeout)
+	waiting, cancel := context.WithTimeout(ctx, leaderTimeout+timeoutRoundTrips*s.g.roundTrip())
 	defer cancel()
 	leader, err := s.g.awaitLeader(waiting)
 	if err != nil {

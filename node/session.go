@@ -151,7 +151,7 @@ var errBehind = errors.New("this replica is still catching up")
 // session began, and waits, within patience, until it is published here.
 func (s *session) confirm(ctx context.Context, patience time.Duration) (position, error) {
 	var p position
-	bounded, cancel := context.WithTimeout(ctx, confirmTimeout)
+	bounded, cancel := context.WithTimeout(ctx, confirmTimeout+readRoundTrips*s.g.roundTrip())
 	defer cancel()
 	var err error
 	if s.hello.GetStaleOk() {

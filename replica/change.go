@@ -29,6 +29,7 @@ func (g *Group) ProposeMembers(next *Membership) error {
 	if err := now.checkNext(next); err != nil {
 		return err
 	}
+	g.Wake()
 	switch err := g.rn.ProposeConfChange(now.change(next)); {
 	case errors.Is(err, raft.ErrProposalDropped):
 		return ErrNotLeader

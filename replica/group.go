@@ -11,10 +11,12 @@ import (
 	"peer/wire"
 )
 
-// Raft's own timing, in ticks. A follower that hears nothing campaigns after
-// electionTicks to twice that; liveness between nodes is usually faster.
+// ElectionTicks is raft's own patience: a follower that hears nothing campaigns
+// after that many ticks to twice that, and a leader steps down that no majority
+// answers in that time. Liveness between nodes is usually faster.
+const ElectionTicks = 10
+
 const (
-	electionTicks  = 10
 	heartbeatTicks = 1
 	// Limits on what is in flight and what one turn applies, in bytes.
 	messageBytesMax   = 1 << 20
@@ -71,6 +73,9 @@ type Group struct {
 	// ticks counts Tick; heard is when each member was last heard.
 	ticks uint64
 	heard map[uint64]uint64
+	// asleep: see FallAsleep. calm is for how many ticks there was nothing to do.
+	asleep bool
+	calm   int
 	// compacted is the last index asked to be forgotten.
 	compacted uint64
 	states    states
@@ -96,7 +101,7 @@ func New(c Config) (*Group, error) {
 	}
 	rn, err := raft.NewRawNode(&raft.Config{
 		ID:                        g.self.RaftID,
-		ElectionTick:              electionTicks,
+		ElectionTick:              ElectionTicks,
 		HeartbeatTick:             heartbeatTicks,
 		Storage:                   c.Log,
 		Applied:                   c.Table.Index(),
@@ -146,15 +151,22 @@ func (g *Group) Tick() {
 }
 
 // Campaign asks for votes now.
-func (g *Group) Campaign() error { return g.rn.Campaign() }
+func (g *Group) Campaign() error {
+	g.Wake()
+	return g.rn.Campaign()
+}
 
 // ForgetLeader lets this member vote for another candidate before raft's own
 // timeout. It is for a member that has its own evidence that the leader is gone.
-func (g *Group) ForgetLeader() error { return g.rn.ForgetLeader() }
+func (g *Group) ForgetLeader() error {
+	g.Wake()
+	return g.rn.ForgetLeader()
+}
 
 // TransferTo hands leadership to another voter.
 func (g *Group) TransferTo(p identity.PeerID) {
 	if m, ok := g.table.members.Member(p); ok && m.Votes() {
+		g.Wake()
 		g.rn.TransferLeader(m.RaftID)
 	}
 }
@@ -165,6 +177,7 @@ func (g *Group) Propose(e *wire.Entry) error {
 	if p := e.GetPayload(); p != nil && !g.holds(e) {
 		return fmt.Errorf("propose: payload %s is not durable here", p.GetName())
 	}
+	g.Wake()
 	e.Version, e.State = versionOf(e), g.table.State()
 	switch err := g.rn.Propose(encode(e)); {
 	case errors.Is(err, raft.ErrProposalDropped):
@@ -176,7 +189,10 @@ func (g *Group) Propose(e *wire.Entry) error {
 
 // ReadIndex asks the leader to confirm a read. The context comes back in
 // [Turn.Reads]; it may get lost, so ask again after a while.
-func (g *Group) ReadIndex(context []byte) { g.rn.ReadIndex(context) }
+func (g *Group) ReadIndex(context []byte) {
+	g.Wake()
+	g.rn.ReadIndex(context)
+}
 
 // Unreachable reports that messages to p get lost, so that it is probed rather
 // than flooded.

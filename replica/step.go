@@ -39,6 +39,9 @@ func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 	if err := checkMessage(m); err != nil {
 		return nil, fmt.Errorf("message from %s: %w", from, err)
 	}
+	if !lateAnswer(m) {
+		g.Wake()
+	}
 	switch m.GetType() {
 	case pb.MsgHeartbeat:
 		// The leader names at most what this member acknowledged; raft would panic.

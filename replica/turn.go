@@ -102,6 +102,7 @@ func (g *Group) Turn() (*Turn, error) {
 	t.LeaderChanged = before.Lead != g.leader
 	g.leader = before.Lead
 	t.Leader = g.seat(g.leader).Peer
+	g.stir(t, before.RaftState == raft.StateLeader)
 	return t, nil
 }
 

@@ -65,5 +65,5 @@ func (g *Group) State() State {
 // the quorum. A member never heard is not active.
 func (g *Group) active(raftID uint64) bool {
 	at, ever := g.heard[raftID]
-	return ever && g.ticks-at <= electionTicks
+	return ever && g.ticks-at <= ElectionTicks
 }

@@ -45,12 +45,12 @@ func TestState(t *testing.T) {
 	f.mustStep(acknowledge)
 	f.turns()
 	want("acknowledged", 2, 2, 2)
-	for range electionTicks / 2 {
+	for range ElectionTicks / 2 {
 		f.Tick()
 		f.turns()
 	}
 	want("for a while silent", 2, 2, 2)
 	f.heard[2] = 0
-	f.ticks = electionTicks + 1
+	f.ticks = ElectionTicks + 1
 	want("silent", 2, 1, 1)
 }

@@ -266,7 +266,7 @@ func (g *group) take(from identity.PeerID, i incoming) {
 		g.step(from, i.m)
 	case g.problem != nil || !member:
 	case i.sleep != nil:
-		g.told(from, i.sleep)
+		g.lulled(from, i.sleep)
 	default:
 		g.wake()
 	}

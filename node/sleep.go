@@ -102,9 +102,9 @@ func (g *group) lull() {
 	}
 }
 
-// told is what a follower does when it hears that the group sleeps. If it knows
+// lulled is what a follower does when it hears that the group sleeps. If it knows
 // better, or somebody here waits for something, the leader must wake.
-func (g *group) told(from identity.PeerID, s *wire.Sleep) {
+func (g *group) lulled(from identity.PeerID, s *wire.Sleep) {
 	if !g.occupied() && g.core.Agree(from, replica.Sleep{Term: s.GetTerm(), Index: s.GetIndex()}) {
 		g.checked = g.n.loop.ticks
 		g.n.settle(g)

@@ -218,6 +218,9 @@ func pbRepo(info node.Info) *pb.Repo {
 		Term: info.Term, Index: info.Index, ObjectFormat: g.ObjectFormat,
 		Lock: pbLock(info.Lock), Problem: info.Problem, Dir: info.Dir,
 	}
+	if g.Owner == (identity.PublicKey{}) { // its genesis is unreadable
+		r.Owner, r.Url = "", ""
+	}
 	if info.Leader != "" {
 		r.Leader = info.Leader.String()
 	}

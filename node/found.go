@@ -141,7 +141,7 @@ func (n *Node) takeSeat(ctx context.Context, repo identity.RepoID, peer identity
 
 // prepare takes a seat on this node: the nonce is on disk before anyone hears of it.
 func (n *Node) prepare(repo identity.RepoID) ([]byte, error) {
-	if n.group(repo) != nil {
+	if n.taken(repo) {
 		return nil, failure(wire.FailureCode_FAILURE_BAD_REQUEST, "the repository exists already on this node", "")
 	}
 	if !n.probed().GetWilling() {
@@ -235,6 +235,9 @@ func (n *Node) takePart(ctx context.Context, g *replica.Genesis) error {
 		return failure(wire.FailureCode_FAILURE_GENESIS, fmt.Sprintf(
 			"repository %s has two geneses, %s here and %s", g.Name, have.genesis.Hash, g.Hash),
 			"its owner signed both; ask the owner which one counts")
+	}
+	if n.taken(g.Repo) {
+		return n.errMissing(g.Repo)
 	}
 	nonce, ok, err := n.cfg.Store.Seat(g.Repo)
 	if err != nil {

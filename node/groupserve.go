@@ -100,7 +100,7 @@ func (n *Node) memberGroup(from identity.PeerID, repo, genesis []byte) (*group, 
 	}
 	g := n.group(id)
 	if g == nil {
-		return nil, errNotFound(id)
+		return nil, n.errMissing(id)
 	}
 	if _, ok := g.members().Member(from); !ok || string(genesis) != string(g.genesis.Hash[:]) {
 		return nil, failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "only members of the group may ask for this", "")
@@ -248,7 +248,7 @@ func (n *Node) serveWhere(from identity.PeerID, s wire.Stream, req *wire.Where) 
 	}
 	g := n.group(id)
 	if g == nil {
-		return errNotFound(id)
+		return n.errMissing(id)
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
 	defer cancel()

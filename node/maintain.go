@@ -50,7 +50,7 @@ func (n *Node) dropOldSeats() {
 	}
 	var old []identity.RepoID
 	err := n.cfg.Store.Seats(func(repo identity.RepoID, _ []byte, at time.Time) error {
-		if n.group(repo) == nil && time.Since(at) > seatAge {
+		if !n.taken(repo) && time.Since(at) > seatAge {
 			old = append(old, repo)
 		}
 		return nil
@@ -69,7 +69,7 @@ func (n *Node) dropOldSeats() {
 func (n *Node) dropSeat(repo identity.RepoID) error {
 	n.founding.Lock()
 	defer n.founding.Unlock()
-	if n.group(repo) != nil {
+	if n.taken(repo) {
 		return nil
 	}
 	return n.cfg.Store.DropSeat(repo)

@@ -52,6 +52,7 @@ type Node struct {
 
 	mu     sync.RWMutex
 	groups map[identity.RepoID]*group
+	broken map[identity.RepoID]*broken
 }
 
 // Open starts a node: it brings every group back to where its disk says it
@@ -72,6 +73,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		servedPacks: make(chan struct{}, largePushesMax),
 		fresh:       make(chan *group, freshQueued),
 		groups:      map[identity.RepoID]*group{},
+		broken:      map[identity.RepoID]*broken{},
 	}
 	if err := os.MkdirAll(cfg.ReposDir, 0o700); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
@@ -86,8 +88,12 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	for _, repo := range repos {
 		g, err := n.openGroup(ctx, repo)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("open repository %s: %w", repo.Short(), err)
+			n.keepBroken(repo, err)
+			continue
 		}
 		n.groups[repo] = g
 		n.meet(g)

@@ -113,7 +113,7 @@ func (n *Node) leadSession(stream wire.Stream) error {
 	}
 	g := n.group(repo)
 	if g == nil {
-		return errNotFound(repo)
+		return n.errMissing(repo)
 	}
 	if pinned := hello.GetGenesis(); len(pinned) > 0 && string(pinned) != string(g.genesis.Hash[:]) {
 		return failure(wire.FailureCode_FAILURE_GENESIS, fmt.Sprintf("you know %s by genesis %x, this replica by %s", g.genesis.Name, pinned, g.genesis.Hash),

@@ -66,6 +66,9 @@ func (n *Node) Repos(ctx context.Context) ([]Info, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	for _, b := range n.allBroken() {
+		list = append(list, n.showBroken(asking, b))
+	}
 	slices.SortFunc(list, func(a, b Info) int {
 		return cmp.Or(strings.Compare(a.Genesis.Name, b.Genesis.Name), bytes.Compare(a.Genesis.Repo[:], b.Genesis.Repo[:]))
 	})
@@ -76,6 +79,9 @@ func (n *Node) Repos(ctx context.Context) ([]Info, error) {
 // is asked where this node can.
 func (n *Node) Show(ctx context.Context, repo identity.RepoID) (Info, error) {
 	g := n.group(repo)
+	if b := n.brokenGroup(repo); b != nil {
+		return n.showBroken(ctx, b), nil
+	}
 	if g == nil {
 		return n.Client.Show(ctx, repo)
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -14,9 +15,11 @@ import (
 )
 
 // How often the network hears of a group that is idle, and how long a hint is
-// believed. Hints lead to a group; its own log says what is true of it.
+// believed. Hints lead to a group; its own log says what is true of it. A node's
+// groups take turns, so that a thousand of them are never announced at once.
 const (
 	announceEvery = time.Minute
+	announceStep  = time.Second
 	republishEach = 10 // announcements
 	hintAge       = 48 * time.Hour
 	gossipTimeout = 5 * time.Second
@@ -26,18 +29,32 @@ const (
 
 func topicOf(repo identity.RepoID) string { return "repo/1/" + repo.String() }
 
+// announcing is how far the announcement of a group is. It belongs to the loop's goroutine.
+type announcing struct{ busy, again bool }
+
 // announce tells the repository's topic where the group is. The loop calls it
-// after each commit of this leader, so it does its work elsewhere.
+// after each commit of this leader. One announcement of a group is under way at a
+// time, and waits a tick before it looks: by then the followers usually have the
+// entry too, and whatever was committed meanwhile needs no other.
 func (n *Node) announce(g *group) {
-	hint := n.hint(g)
+	if g.announcing.busy {
+		g.announcing.again = true
+		return
+	}
+	g.announcing.busy = true
 	n.spawn(func() {
-		ctx, cancel := context.WithTimeout(n.ctx, gossipTimeout)
-		defer cancel()
-		if record, err := n.signHint(g, hint); err == nil {
-			if err := n.cfg.Network.Publish(ctx, topicOf(g.genesis.Repo), record); err != nil {
-				g.log.Debug("not announced", "error", err)
-			}
+		select {
+		case <-time.After(n.cfg.Tick):
+		case <-n.ctx.Done():
+			return
 		}
+		n.announceNow(g, gossipTimeout, false)
+		n.post(func() {
+			again := g.announcing.again
+			if g.announcing = (announcing{}); again {
+				n.announce(g)
+			}
+		})
 	})
 }
 
@@ -49,7 +66,7 @@ func (n *Node) hint(g *group) *wire.Hint {
 		Chain: g.core.Table().Chain(), Refs: g.core.Table().State().GetRefs(), ExpiresUnixMs: time.Now().Add(hintAge).UnixMilli(),
 	}
 	for _, m := range state.Members {
-		if m.InSync {
+		if m.InSync && n.answers(m.Peer) {
 			h.InSync = append(h.InSync, []byte(m.Peer))
 		}
 	}
@@ -71,7 +88,7 @@ func (n *Node) signHint(g *group, h *wire.Hint) ([]byte, error) {
 // announceLoop joins the topics of this node's groups, and keeps their records
 // in the DHT from growing old.
 func (n *Node) announceLoop() {
-	ticker := time.NewTicker(announceEvery)
+	ticker := time.NewTicker(announceStep)
 	defer ticker.Stop()
 	joined := map[identity.RepoID]func(){}
 	defer func() {
@@ -79,21 +96,37 @@ func (n *Node) announceLoop() {
 			leave()
 		}
 	}()
-	for round := 0; ; round++ {
-		for _, g := range n.allGroups() {
+	for _, g := range n.allGroups() {
+		n.joinTopic(g, joined)
+	}
+	published := map[identity.RepoID]bool{}
+	for step := uint32(0); ; {
+		select {
+		case <-ticker.C:
+			step++
+			n.announceDue(step, joined, published)
+		case g := <-n.fresh:
 			n.joinTopic(g, joined)
-			n.announceIdle(g, round%republishEach == 0)
+			published[g.genesis.Repo] = n.announceNow(g, recordTimeout, true)
+		case <-n.ctx.Done():
+			return
 		}
-		for waiting := true; waiting; {
-			select {
-			case <-ticker.C:
-				waiting = false
-			case g := <-n.fresh:
-				n.joinTopic(g, joined)
-				n.announceIdle(g, true)
-			case <-n.ctx.Done():
-				return
-			}
+	}
+}
+
+// announceDue announces the groups whose turn it is. A record is published when
+// this node leads for the first time, and then each tenth time.
+func (n *Node) announceDue(step uint32, joined map[identity.RepoID]func(), published map[identity.RepoID]bool) {
+	const steps = uint32(announceEvery / announceStep)
+	for _, g := range n.allGroups() {
+		turn := binary.BigEndian.Uint32(g.genesis.Repo[:])
+		if turn%steps != step%steps || n.ctx.Err() != nil {
+			continue
+		}
+		n.joinTopic(g, joined)
+		publish := !published[g.genesis.Repo] || (turn/steps)%republishEach == (step/steps)%republishEach
+		if n.announceNow(g, recordTimeout, publish) && publish {
+			published[g.genesis.Repo] = true
 		}
 	}
 }
@@ -134,7 +167,9 @@ func (n *Node) heard(g *group, data []byte) {
 	}
 }
 
-func (n *Node) announceIdle(g *group, publish bool) {
+// announceNow says where the group is, if this node leads it, to those who listen
+// to it, and with publish in the DHT too.
+func (n *Node) announceNow(g *group, patience time.Duration, publish bool) (leads bool) {
 	hint, err := ask(n.ctx, n, func() *wire.Hint {
 		if _, leading := g.core.Leading(); !leading || g.problem != nil {
 			return nil
@@ -142,13 +177,13 @@ func (n *Node) announceIdle(g *group, publish bool) {
 		return n.hint(g)
 	})
 	if err != nil || hint == nil {
-		return
+		return false
 	}
 	record, err := n.signHint(g, hint)
 	if err != nil {
-		return
+		return false
 	}
-	ctx, cancel := context.WithTimeout(n.ctx, recordTimeout)
+	ctx, cancel := context.WithTimeout(n.ctx, patience)
 	defer cancel()
 	if err := n.cfg.Network.Publish(ctx, topicOf(g.genesis.Repo), record); err != nil {
 		g.log.Debug("not announced", "error", err)
@@ -158,6 +193,7 @@ func (n *Node) announceIdle(g *group, publish bool) {
 			g.log.Debug("not published", "error", err)
 		}
 	}
+	return true
 }
 
 // CheckHint verifies a record about repo before it is stored, relayed or

@@ -47,8 +47,9 @@ type group struct {
 	reads          map[uint64]chan<- uint64
 	readSeq        uint64
 	leader         leadership
+	announcing     announcing
 	checked        uint64 // the tick in which the leader last said that the group sleeps
-	needing        bool // something is being fetched; see catchup.go
+	needing        bool   // something is being fetched; see catchup.go
 	fetchPause     time.Duration
 	offered        offered
 	// inquiring: another member has another table, and the others are being asked.

@@ -1,0 +1,179 @@
+package itest
+
+// mutations are the ways to break the most dangerous places.
+var mutations = []mutation{
+	{
+		promise: "durable", name: "the database does not sync", file: "node/store/badger.go",
+		edits: []string{"b.SyncWrites = !o.NoSync", "b.SyncWrites = false"},
+		in:    "itest", tests: "TestPowerCut", args: []string{"-short"},
+	},
+	{
+		promise: "durable", name: "installed packs are not synced", file: "node/arrival.go",
+		edits: []string{"errors.Join(a.pack.Sync(), a.idx.Sync())", "errors.Join(a.pack.Chmod(0o600), a.idx.Chmod(0o600))"},
+		in:    "itest", tests: "TestPowerCut", args: []string{"-short", "-seed", "2"},
+	},
+	{
+		promise: "durable", name: "acknowledge before the save", file: "replica/turn.go",
+		edits: []string{"if before.RaftState == raft.StateLeader {\n\t\tt.Early", "if before.Term > 0 {\n\t\tt.Early"},
+		in:    "replica", tests: "TestSimulation",
+	},
+	{
+		promise: "durable", name: "messages leave before the write", file: "node/loop.go",
+		edits: []string{"g.send(t.Early)", "g.send(append(t.Early, t.Messages...))"},
+		in:    "node", tests: "TestDeathAtEveryPersistPoint|TestPowerLoss",
+	},
+	{
+		promise: "durable", name: "a payload counts as held", file: "replica/step.go",
+		edits: []string{"return g.payloads.Held(tx.GetSigner(), tx.GetId(), p)", "return true"},
+		in:    "replica", tests: "TestPayloadRule|TestSimulation",
+	},
+	{
+		promise: "durable", name: "staging holds everything", file: "node/staging.go",
+		edits: []string{"return have != nil && samePayload(have, p)\n}\n\nfunc samePayload", "return true || have != nil\n}\n\nfunc samePayload"},
+		in:    "node", tests: "TestNoCommitWithoutTheObjects",
+	},
+	{
+		promise: "durable", name: "the log is cut before it is published", file: "replica/turn.go",
+		edits: []string{"limit := min(published, g.table.Index())", "limit := g.table.Index()"},
+		in:    "replica", tests: "TestSimulation",
+	},
+	{
+		promise: "ordered", name: "entries are applied in the wrong order", file: "replica/turn.go",
+		edits: []string{
+			"for _, e := range rd.CommittedEntries {", "for i := range rd.CommittedEntries {\n\t\te := rd.CommittedEntries[len(rd.CommittedEntries)-1-i]",
+			"g.table.Apply(e.GetIndex(), e", "g.table.Apply(g.table.Index()+1, e",
+		},
+		in: "replica", tests: "TestSimulation",
+	},
+	{
+		promise: "ordered", name: "compare-and-swap swaps only", file: "replica/operate.go",
+		edits: []string{"if !bytes.Equal(current.GetOid(), u.GetOld()) {", "if false {"},
+		in:    "replica", tests: "TestOperations|TestTwin|TestSimulation",
+	},
+	{
+		promise: "ordered", name: "compare-and-swap swaps only (real processes)", file: "replica/operate.go",
+		edits: []string{"if !bytes.Equal(current.GetOid(), u.GetOld()) {", "if false {"},
+		in:    "itest", tests: "TestHistories", args: []string{"-short"},
+	},
+	{
+		promise: "ordered", name: "reads don't ask the leader", file: "node/session.go",
+		edits: []string{"else if p.index, err = s.g.readIndex(bounded); err != nil {", "else if _, _, p.index = s.g.pub.list(); bounded.Err() != nil {"},
+		in:    "node", tests: "TestLinearizable",
+	},
+	{
+		promise: "ordered", name: "reads don't ask the leader (real processes)", file: "node/session.go",
+		edits: []string{"else if p.index, err = s.g.readIndex(bounded); err != nil {", "else if _, _, p.index = s.g.pub.list(); bounded.Err() != nil {"},
+		in:    "itest", tests: "TestHistories", args: []string{"-short"},
+	},
+	{
+		promise: "ordered", name: "the leader answers reads without its followers", file: "replica/group.go",
+		edits: []string{"raft.ReadOnlySafe", "raft.ReadOnlyLeaseBased"},
+		in:    "replica", tests: "TestSimulation",
+	},
+	{
+		promise: "ordered", name: "git:// serves what no leader confirmed", file: "cmd/gitd.go",
+		edits: []string{"patience{total: fetchPatience}, c.wantConfirmed)", "patience{total: fetchPatience}, func(*session) error { return nil })"},
+		in:    "cmd", tests: "TestGitd",
+	},
+	{
+		promise: "one leader", name: "the vote is not saved", file: "replica/turn.go",
+		edits: []string{"t.Save.HardState = rd.HardState", "t.Save.HardState = nil"},
+		in:    "replica", tests: "TestSimulation",
+	},
+	{
+		promise: "one leader", name: "a wiped disk keeps its seat", file: "node/group.go",
+		edits: []string{"if !ok || string(nonce) != string(seat.Nonce) {", "if false && string(nonce) != string(seat.Nonce) {"},
+		in:    "node", tests: "TestWipedFollower|TestWipedStore|TestSeatWithAnotherNonce",
+	},
+	{
+		promise: "one leader", name: "a disk from a backup goes on", file: "replica/step.go",
+		edits: []string{"m.GetCommit() > last {", "m.GetCommit() > last+1<<40 {"},
+		in:    "replica", tests: "TestLostLog",
+	},
+	{
+		promise: "one leader", name: "a learner votes", file: "replica/membership.go",
+		edits: []string{"conf.Learners = append(conf.Learners, m.RaftID)", "conf.Voters = append(conf.Voters, m.RaftID)"},
+		in:    "replica", tests: "Test.*",
+	},
+	{
+		promise: "one leader", name: "a leader without a majority stays", file: "replica/group.go",
+		edits: []string{"CheckQuorum:               true,", "CheckQuorum:               false,"},
+		in:    "node", tests: "TestMinority",
+	},
+	{
+		promise: "exactly once", name: "outcomes are forgotten", file: "replica/apply.go",
+		edits: []string{"tx.GetId()); first != nil {", "tx.GetId()); false && first != nil {"},
+		in:    "replica", tests: "TestRepeat|TestTwin|TestSimulation",
+	},
+	{
+		promise: "exactly once", name: "outcomes are not saved", file: "replica/apply.go",
+		edits: []string{"t.mark(outcomeKey(done.Index), encode(outcome))", ""},
+		in:    "replica", tests: "TestSimulation",
+	},
+	{
+		promise: "exactly once", name: "transactions never expire", file: "replica/apply.go",
+		edits: []string{"if index <= tx.GetBase() || index > tx.GetBase()+tx.GetWindow() {", "if false {"},
+		in:    "replica", tests: "TestWindow|TestTwin",
+	},
+	{
+		promise: "whole", name: "refs move before their objects are there", file: "node/publish.go",
+		edits: []string{
+			"\tfail(failPublishBefore)\n", "\tlast, err := p.move(ctx, next)\n\tif err != nil {\n\t\treturn err\n\t}\n\tfail(failPublishBefore)\n",
+			"\tlast, err := p.move(ctx, next)\n\tif err != nil {\n\t\treturn err\n\t}\n\tfail(failPublishRefs)", "\tfail(failPublishRefs)",
+		},
+		in: "node", tests: "TestRefsFollowTheirObjects",
+	},
+	{
+		promise: "whole", name: "a snapshot is taken before its objects are there", file: "replica/step.go",
+		edits: []string{"\tg.hold(m)\n\treturn &Need{Table: s", "\tif m != nil {\n\t\treturn nil, g.step(m)\n\t}\n\treturn &Need{Table: s"},
+		in:    "replica", tests: "TestSnapshotWaits|TestSimulation",
+	},
+	{
+		promise: "whole", name: "an atomic push is done by half", file: "replica/operate.go",
+		edits: []string{"if failed && tx.GetAtomic() {", "if failed && false {"},
+		in:    "replica", tests: "TestOperations|TestTwin",
+	},
+	{
+		promise: "whole", name: "listings don't wait for the gate", file: "git/serve.go",
+		edits: []string{
+			"startServer(ctx, c, gate, version < 2)", "startServer(ctx, c, open{}, version < 2)",
+			"// startServer starts", "type open struct{}\n\nfunc (open) RLock()   {}\nfunc (open) RUnlock() {}\n\n// startServer starts",
+		},
+		in: "git", tests: "TestListingsAreAtomic|TestSlowClientsDoNotHoldTheGate|TestSecondListingIsNotOlder",
+	},
+	{
+		promise: "whole", name: "pushes are not checked for what is missing", file: "git/check.go",
+		edits: []string{"if len(absent) == 0 && cerr == nil {", "if len(absent) == 0 {"},
+		in:    "node", tests: "TestHostilePushes|TestPushesOfAllKinds|TestThinPacks",
+	},
+	{
+		promise: "signed", name: "signatures are not checked", file: "replica/signed.go",
+		edits: []string{"if !signer.Verify(d, s.GetBody(), s.GetSignature()) {", "if false {"},
+		in:    "replica", tests: "TestUnsigned|TestGenesisSignature",
+	},
+	{
+		promise: "signed", name: "a signature counts in every domain", file: "identity/key.go",
+		edits: []string{"m = append(m, d...)", "m = append(m, d[:0]...)"},
+		in:    "identity", tests: "TestDomains|TestVectors",
+	},
+	{
+		promise: "signed", name: "anybody may write", file: "replica/apply.go",
+		edits: []string{"if !t.MayWrite(signer) {", "if false {"},
+		in:    "replica", tests: "TestTransactions|TestTwin",
+	},
+	{
+		promise: "honest", name: "an unknown outcome is called a refusal", file: "node/push.go",
+		edits: []string{"f.F.Unknown = true", "f.F.Unknown = false"},
+		in:    "node", tests: "TestMinority|TestLinearizable",
+	},
+	{
+		promise: "honest", name: "the helper forgets that it may have been committed", file: "cmd/remote_deliver.go",
+		edits: []string{"d.maybe = d.maybe || a.mayHaveCommitted(err)", "d.maybe = false"},
+		in:    "cmd", tests: "TestPushGivesUp|TestPushOnce",
+	},
+	{
+		promise: "honest", name: "the helper takes any outcome for its own", file: "cmd/remote_deliver.go",
+		edits: []string{"case !ours || !bytes.Equal(outcome.GetTxSha256(), hash[:]):", "case hash[0] == 0 && hash[1] == 0 && hash[2] == 0:"},
+		in:    "cmd", tests: "TestForgedOutcome",
+	},
+}

@@ -146,6 +146,9 @@ func (h *histories) acknowledged(took time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.acks, h.took = append(h.acks, time.Since(h.ledger.begin)), append(h.took, took)
+	if len(h.acks)%1000 == 0 {
+		h.t.Logf("%d after %v", len(h.acks), h.acks[len(h.acks)-1].Round(time.Second))
+	}
 	if len(h.acks) == h.goal {
 		h.stop()
 	}

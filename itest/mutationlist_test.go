@@ -14,13 +14,13 @@ var mutations = []mutation{
 	},
 	{
 		promise: "durable", name: "acknowledge before the save", file: "replica/turn.go",
-		edits: []string{"if before.RaftState == raft.StateLeader {\n\t\tt.Early", "if before.Term > 0 {\n\t\tt.Early"},
+		edits: []string{"if before.RaftState == raft.StateLeader {\n\t\tt.Early", "if before.GetTerm() > 0 {\n\t\tt.Early"},
 		in:    "replica", tests: "TestSimulation",
 	},
 	{
 		promise: "durable", name: "messages leave before the write", file: "node/loop.go",
 		edits: []string{"g.send(t.Early)", "g.send(append(t.Early, t.Messages...))"},
-		in:    "node", tests: "TestDeathAtEveryPersistPoint|TestPowerLoss",
+		in:    "node", tests: "TestNothingIsSaidBeforeItIsSaved",
 	},
 	{
 		promise: "durable", name: "a payload counts as held", file: "replica/step.go",

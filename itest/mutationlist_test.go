@@ -82,7 +82,7 @@ var mutations = []mutation{
 	},
 	{
 		promise: "one leader", name: "a wiped disk keeps its seat", file: "node/group.go",
-		edits: []string{"if !ok || string(nonce) != string(seat.Nonce) {", "if false && string(nonce) != string(seat.Nonce) {"},
+		edits: []string{"if !ok || string(nonce) != string(seat.Nonce) {", "if false && (!ok || string(nonce) != string(seat.Nonce)) {"},
 		in:    "node", tests: "TestWipedFollower|TestWipedStore|TestSeatWithAnotherNonce",
 	},
 	{

@@ -413,7 +413,7 @@ func TestNewcomer(t *testing.T) {
 		t.Errorf("a newcomer is %+v", self)
 	}
 	_ = f.Campaign()
-	for range 5 * electionTicks {
+	for range 5 * ElectionTicks {
 		f.Tick()
 		for _, m := range f.turns() {
 			t.Errorf("it sends %s before it is a member", m.GetType())

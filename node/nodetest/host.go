@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"peer/identity"
 	"peer/node"
@@ -178,7 +179,21 @@ func (h *Host) Serve(protocol string, from identity.PeerID, s wire.Stream) {
 
 // Redial implements [node.Network].
 func (h *Host) Redial(ctx context.Context, to identity.PeerID) error {
-	return h.net.reach(ctx, way{h.self, to})
+	if err := h.net.reach(ctx, way{h.self, to}); err != nil {
+		return err
+	}
+	h.net.mu.Lock()
+	roundTrip := h.net.link(way{h.self, to}).takes() + h.net.link(way{to, h.self}).takes()
+	h.net.mu.Unlock()
+	if roundTrip == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(roundTrip):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Connected implements [node.Network].

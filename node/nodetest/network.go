@@ -55,6 +55,16 @@ func (n *Network) Silence(from, to identity.PeerID) {
 	n.link(way{from, to}).set(true)
 }
 
+// Slow makes bytes between two hosts take a time in each direction, also those of
+// streams that are open. Opening a stream takes no time of its own, as it waits for
+// no answer.
+func (n *Network) Slow(a, b identity.PeerID, oneWay time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.link(way{a, b}).slow(oneWay)
+	n.link(way{b, a}).slow(oneWay)
+}
+
 // Sever breaks the connection between two hosts, both are told, and keeps them
 // from making another.
 func (n *Network) Sever(a, b identity.PeerID) {

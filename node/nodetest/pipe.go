@@ -56,9 +56,38 @@ type half struct {
 
 	mu        sync.Mutex
 	buf       []byte
-	ended     bool // nothing more will be written
-	reset     bool // the end is not in order
-	discarded bool // nobody will read
+	coming    []arrival // of what is in buf, in order
+	ended     bool      // nothing more will be written
+	reset     bool      // the end is not in order
+	discarded bool      // nobody will read
+}
+
+// arrival is when a number of bytes can be read.
+type arrival struct {
+	bytes int
+	at    time.Time
+}
+
+// wait is how long nothing can be read yet. The caller holds mu.
+func (h *half) wait() time.Duration {
+	if len(h.coming) == 0 {
+		return 0
+	}
+	return time.Until(h.coming[0].at)
+}
+
+// take reads what has arrived. The caller holds mu.
+func (h *half) take(p []byte) int {
+	n := len(p)
+	if len(h.coming) > 0 {
+		n = min(n, h.coming[0].bytes)
+		if h.coming[0].bytes -= min(n, len(h.buf)); h.coming[0].bytes == 0 {
+			h.coming = h.coming[1:]
+		}
+	}
+	n = copy(p[:n], h.buf)
+	h.buf = h.buf[n:]
+	return n
 }
 
 // end is one end of a stream.
@@ -102,6 +131,11 @@ func (e *end) await(h *half, ready func() (int, error, bool)) (int, error) {
 		if left <= 0 {
 			return 0, os.ErrDeadlineExceeded
 		}
+		h.mu.Lock()
+		if coming := h.wait(); coming > 0 {
+			left = min(left, coming)
+		}
+		h.mu.Unlock()
 		timer := time.NewTimer(left)
 		select {
 		case <-changed:
@@ -124,9 +158,10 @@ func (e *end) Read(p []byte) (int, error) {
 			return 0, nil, false
 		case h.reset:
 			return 0, errReset, true
+		case len(h.buf) > 0 && h.wait() > 0:
+			return 0, nil, false
 		case len(h.buf) > 0:
-			n := copy(p, h.buf)
-			h.buf = h.buf[n:]
+			n := h.take(p)
 			h.bell.ring()
 			return n, nil, true
 		case h.ended:
@@ -156,6 +191,9 @@ func (e *end) Write(p []byte) (int, error) {
 			}
 			part := p[written:min(len(p), written+room)]
 			h.buf = append(h.buf, part...)
+			if delay := h.link.takes(); delay > 0 || len(h.coming) > 0 {
+				h.coming = append(h.coming, arrival{len(part), time.Now().Add(delay)})
+			}
 			h.bell.ring()
 			return len(part), nil, true
 		})
@@ -178,7 +216,7 @@ func (e *end) CloseWrite() error {
 func (e *end) Close() error {
 	_ = e.CloseWrite()
 	e.in.mu.Lock()
-	e.in.discarded, e.in.buf = true, nil
+	e.in.discarded, e.in.buf, e.in.coming = true, nil, nil
 	e.in.mu.Unlock()
 	e.in.bell.ring()
 	e.stop(errClosed)
@@ -188,7 +226,7 @@ func (e *end) Close() error {
 func (e *end) Reset() error {
 	for _, h := range []*half{e.in, e.out} {
 		h.mu.Lock()
-		h.reset, h.buf = true, nil
+		h.reset, h.buf, h.coming = true, nil, nil
 		h.mu.Unlock()
 		h.bell.ring()
 	}

@@ -15,7 +15,7 @@ const (
 	// place: laptops sleep.
 	DefaultGrace = 24 * time.Hour
 	// learnerPatience is how long a learner may be silent before it is dropped, and
-	// perhaps another node asked.
+	// perhaps another node asked; a shorter grace holds for learners too.
 	learnerPatience = 2 * time.Minute
 	// caughtUp is how far behind the leader a learner may be when it gets its vote.
 	caughtUp = 64
@@ -143,6 +143,9 @@ func (s *Situation) target() ([]seatWanted, string) {
 	}
 	stay, leave := s.sort()
 	why := ""
+	if voters := len(stay) + len(leave); voters > want {
+		why = fmt.Sprintf("%d replicas, and %d are wanted", voters, want)
+	}
 	target := stay[:min(want, len(stay))]
 	newcomers := s.newcomers()
 	for len(target) < want && len(newcomers) > 0 {
@@ -190,13 +193,25 @@ func (s *Situation) sort() (stay, leave []seatWanted) {
 	return stay, leave
 }
 
+// grace is how long a voter may be gone; negative: for ever.
+func (s *Situation) grace() time.Duration {
+	if ms := s.Settings.GetGraceMs(); ms != 0 {
+		return time.Duration(ms) * time.Millisecond
+	}
+	return DefaultGrace
+}
+
+// patience is how long a learner may be gone.
+func (s *Situation) patience() time.Duration {
+	if grace := s.grace(); grace > 0 {
+		return min(grace, learnerPatience)
+	}
+	return learnerPatience
+}
+
 // shouldGo says whether a voter is to be replaced.
 func (s *Situation) shouldGo(m Member) bool {
-	grace := DefaultGrace
-	if ms := s.Settings.GetGraceMs(); ms != 0 {
-		grace = time.Duration(ms) * time.Millisecond
-	}
-	seen := s.Seats[m.RaftID]
+	grace, seen := s.grace(), s.Seats[m.RaftID]
 	return s.named(s.Settings.GetOff(), m.Peer) || seen.Lost || grace > 0 && seen.Gone > grace
 }
 
@@ -207,7 +222,7 @@ func (s *Situation) newcomers() (list []seatWanted) {
 		switch {
 		case m.Role != Learner:
 			taken[m.Peer] = taken[m.Peer] || !s.Seats[m.RaftID].Lost
-		case s.Seats[m.RaftID].Gone <= learnerPatience && !s.Seats[m.RaftID].Lost && !s.named(s.Settings.GetOff(), m.Peer):
+		case s.Seats[m.RaftID].Gone <= s.patience() && !s.Seats[m.RaftID].Lost && !s.named(s.Settings.GetOff(), m.Peer):
 			list, taken[m.Peer] = append(list, seatWanted{m.RaftID, m.Peer}), true
 		}
 	}

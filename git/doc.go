@@ -29,5 +29,6 @@
 // A push costs two processes in the leader's repository one after the other
 // (index-pack, then rev-list with a cat-file beside it) and two in the client's
 // (cat-file, pack-objects). A replica that installs a payload runs none, and
-// neither does one that moves refs.
+// neither does one that moves refs. On Linux they are killed with a node that
+// is; elsewhere they end at their next read or write.
 package git

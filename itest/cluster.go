@@ -248,6 +248,9 @@ func (c *cluster) close(lifeline *os.File) {
 	_ = lifeline.Close()
 	c.waiters.Wait()
 	_ = c.lifeline.Close()
+	if err := c.awaitOrphans(); err != nil {
+		c.t.Error(err)
+	}
 	if c.t.Failed() {
 		for _, n := range c.nodes {
 			c.t.Logf("the end of %s:\n%s", n.log, tail(n.log, 25))

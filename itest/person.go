@@ -55,7 +55,7 @@ func (c *cluster) guest(name, key string) *person {
 	}
 	peers, _ := config["peer"].([]any)
 	config["peer"] = append(peers, fmt.Sprintf("%s/p2p/%s", c.nodes[0].listens(), c.nodes[0].peerID))
-	config["listen"] = []string{"/ip4/127.0.0.1/tcp/0"} // should they run a node
+	config["listen"], config["git-port"] = []string{"/ip4/127.0.0.1/tcp/0"}, 0 // should they run a node
 	if raw, err = json.Marshal(config); err == nil {
 		err = os.WriteFile(filepath.Join(home, "config.json"), raw, 0o600)
 	}

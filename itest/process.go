@@ -33,7 +33,8 @@ type node struct {
 	log     string // path of all that it printed, over all its starts
 	user    *person
 
-	proc *process // of the last start; nil before the first
+	proc     *process // of the last start; nil before the first
+	sessions []int    // of all starts, as the system numbers them
 }
 
 // process is one run of a node.
@@ -82,11 +83,11 @@ func (n *node) start(env ...string) error {
 	p.cmd.Dir = n.c.dir
 	p.cmd.Stdout = &readyWriter{to: log, ready: p.ready}
 	p.cmd.Stderr = log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := p.cmd.Start(); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	n.proc = p
+	n.proc, n.sessions = p, append(n.sessions, p.cmd.Process.Pid)
 	n.c.waiters.Go(func() {
 		p.err = p.cmd.Wait()
 		fmt.Fprintf(log, "---- %s: ended: %v\n", time.Now().Format(time.StampMilli), p.err)
@@ -136,8 +137,8 @@ func (n *node) pid() int { return n.proc.cmd.Process.Pid }
 // signal sends one signal to the node alone.
 func (n *node) signal(sig syscall.Signal) error { return n.proc.cmd.Process.Signal(sig) }
 
-// kill ends the node with SIGKILL, as a crash does, and waits for it. Its git
-// children die of their pipes.
+// kill ends the node with SIGKILL, as a crash does, and waits for it, not for its
+// children: it may be back before the last of them has ended.
 func (n *node) kill() error {
 	if !n.runs() {
 		return nil

@@ -256,7 +256,7 @@ func (c *Client) showAt(ctx context.Context, g *replica.Genesis, peer identity.P
 			return Info{}, &FailureError{f}
 		}
 		if state := m.GetState(); state != nil {
-			return infoOf(g, state, state.GetLock(), ""), nil
+			return infoOf(g, state, ""), nil
 		}
 	}
 }

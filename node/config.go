@@ -38,6 +38,9 @@ type Config struct {
 	// LogKeep is how many entries stay in the log for members that lag; one that
 	// is further behind gets the table and the objects at once. Default 1,000.
 	LogKeep uint64
+	// RepairEvery is how often a leader looks whether its groups have the members
+	// that they should. Default 10 s.
+	RepairEvery time.Duration
 	// FreeBytesMin is how much room the disk must have for a push. Default 256 MiB.
 	FreeBytesMin int64
 	// Fail is called at each named persist point, and ends the process in tests
@@ -76,6 +79,7 @@ func (c *Config) fill() error {
 	setDefault(&c.InlineBytesMax, 128<<10)
 	setDefault(&c.PackBytesMax, 8<<30)
 	setDefault(&c.LogKeep, 1000)
+	setDefault(&c.RepairEvery, 10*time.Second)
 	setDefault(&c.FreeBytesMin, 256<<20)
 	if c.Fail == nil {
 		c.Fail = func(string) {}

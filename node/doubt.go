@@ -196,7 +196,7 @@ func (g *group) stateOf(ctx context.Context, p identity.PeerID, mine *wire.State
 // remembered is why this replica left its group in an earlier life.
 func (g *group) remembered() (error, error) {
 	text, ok, err := g.n.cfg.Store.Get(leftKey(g.genesis.Repo))
-	if err != nil || !ok {
+	if err != nil || !ok || len(text) == 0 {
 		return nil, err
 	}
 	return fmt.Errorf("%s", text), nil

@@ -16,6 +16,8 @@ type EventKind string
 const (
 	EventCommit EventKind = "commit"
 	EventLeader EventKind = "leader"
+	// EventMembers: a seat was given, given up, or got or lost its vote.
+	EventMembers EventKind = "members"
 )
 
 // Event is something that happened in a group that this node belongs to.
@@ -27,6 +29,8 @@ type Event struct {
 	Leader identity.PeerID
 	At     time.Time
 	Refs   []replica.RefChange
+	// Members are all seats, of EventMembers.
+	Members []replica.Member
 }
 
 // hub hands events to those who watch. A watcher that does not keep up loses

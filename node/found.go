@@ -133,22 +133,29 @@ func (n *Node) takeSeats(ctx context.Context, repo identity.RepoID, peers []iden
 
 func (n *Node) takeSeat(ctx context.Context, repo identity.RepoID, peer identity.PeerID) ([]byte, error) {
 	if peer == n.self {
-		return n.prepare(repo)
+		return n.prepare(ctx, repo, "", 0)
 	}
 	r, err := n.tell(ctx, peer, &wire.GroupRequest{Kind: &wire.GroupRequest_Prepare{Prepare: &wire.Prepare{Repo: repo[:]}}})
 	return r.GetPrepare().GetNonce(), err
 }
 
-// prepare takes a seat on this node: the nonce is on disk before anyone hears of it.
-func (n *Node) prepare(repo identity.RepoID) ([]byte, error) {
-	if n.taken(repo) {
-		return nil, failure(wire.FailureCode_FAILURE_BAD_REQUEST, "the repository exists already on this node", "")
+// prepare takes a seat on this node: the nonce is on disk before anyone hears of
+// it. A replica that lost what it acknowledged makes room for the new seat, if a
+// member of its group says which one it has.
+func (n *Node) prepare(ctx context.Context, repo identity.RepoID, from identity.PeerID, insteadOf uint64) ([]byte, error) {
+	if b := n.brokenGroup(repo); b != nil {
+		return nil, failure(wire.FailureCode_FAILURE_BAD_REQUEST, "this node holds a replica that does not open: "+b.err.Error(), "")
 	}
 	if !n.probed().GetWilling() {
 		return nil, failure(wire.FailureCode_FAILURE_DISK, "the node's disk has too little room", "")
 	}
 	n.founding.Lock()
 	defer n.founding.Unlock()
+	if g := n.group(repo); g != nil {
+		if err := n.makeRoom(ctx, g, from, insteadOf); err != nil {
+			return nil, err
+		}
+	}
 	// A seat that somebody may be about to claim is not drawn anew.
 	if nonce, ok, err := n.cfg.Store.Seat(repo); err != nil || ok {
 		return nonce, err
@@ -164,12 +171,29 @@ func (n *Node) prepare(repo identity.RepoID) ([]byte, error) {
 	return nonce, nil
 }
 
+// makeRoom drops a replica that takes no part any more and whose seat its group
+// gives up. Its objects stay: the new one will need most of them.
+func (n *Node) makeRoom(ctx context.Context, g *group, from identity.PeerID, insteadOf uint64) error {
+	_, problem, err := g.state(ctx)
+	if err != nil {
+		return err
+	}
+	_, fellow := g.members().Member(from)
+	if !fellow || problem == nil || errors.Is(problem, replica.ErrUpgrade) || insteadOf != g.raftID {
+		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, "the repository exists already on this node", "")
+	}
+	g.log.Warn("a replica that lost its place makes room for a new one", "problem", problem, "seat", insteadOf)
+	return n.dropReplica(ctx, g, problem)
+}
+
 func (n *Node) servePrepare(from identity.PeerID, s wire.Stream, req *wire.Prepare) error {
 	repo, err := identity.RepoIDFromBytes(req.GetRepo())
 	if err != nil {
 		return errBadRequest("%v", err)
 	}
-	nonce, err := n.prepare(repo)
+	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
+	defer cancel()
+	nonce, err := n.prepare(ctx, repo, from, req.GetInsteadOf())
 	if err != nil {
 		return err
 	}
@@ -253,6 +277,11 @@ func (n *Node) takePart(ctx context.Context, g *replica.Genesis) error {
 	if _, err := git.Create(ctx, repoDir(n.cfg.ReposDir, g), git.Format(g.ObjectFormat), g.DefaultBranch); err != nil {
 		return err
 	}
+	return n.found(ctx, g)
+}
+
+// found saves what a replica begins with, and opens it. The caller holds founding.
+func (n *Node) found(ctx context.Context, g *replica.Genesis) error {
 	if err := n.cfg.Store.Save([]replica.Save{g.Found(n.rules)}); err != nil {
 		n.fail(err)
 		return err
@@ -287,7 +316,11 @@ func (n *Node) missedGroup(from identity.PeerID, repo identity.RepoID) {
 	}
 	g, err := replica.ParseGenesis(r.GetWhere().GetGenesis())
 	if err == nil && g.Repo == repo {
-		err = n.takePart(ctx, g)
+		if seats := r.GetWhere().GetMembers(); r.GetWhere().GetMembersIndex() > g.Membership().Index {
+			err = n.join(ctx, g, seats)
+		} else {
+			err = n.takePart(ctx, g)
+		}
 	}
 	if err != nil {
 		n.log.Warn("cannot take part in a group", "repo", repo.Short(), "error", err)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
+
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -57,6 +57,15 @@ type group struct {
 	inquiring bool
 	doubt     error
 	told      told
+	// plan is what a leader last decided about the members.
+	plan    replica.Plan
+	asking  bool   // a sender is being asked who it is
+	askedAt uint64 // in ticks
+	// lostBefore are the seats whose nodes said last time that they lost them. Only
+	// repairLoop's goroutine touches it.
+	lostBefore map[uint64]bool
+	// settings is the version that was last acted on.
+	settings uint64
 }
 
 // txKey names a transaction that somebody waits for. The hash of its bytes is
@@ -116,8 +125,13 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	if err != nil {
 		return nil, err
 	}
+	own, err := n.seatOf(table)
+	if err != nil {
+		return nil, err
+	}
+	g.problem = own.problem
 	g.core, err = replica.New(replica.Config{
-		Self: n.self, Log: log, Table: table, Rules: n.rules, Payloads: g.staging,
+		Self: n.self, RaftID: own.raftID, Log: log, Table: table, Rules: n.rules, Payloads: g.staging,
 		Logger: raftLogger{g.log},
 	})
 	if err != nil {
@@ -127,11 +141,15 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	g.membership.Store(g.core.Membership())
 	log.SetSnapshotFunc(g.snapshot)
 	g.raftLog = log
-	if g.problem, err = g.remembered(); err != nil {
-		return nil, err
+	if g.problem == nil {
+		if g.problem, err = g.remembered(); err != nil {
+			return nil, err
+		}
 	}
-	if err := g.checkSeat(); err != nil {
-		g.problem = err
+	for _, m := range own.introduced {
+		if m.RaftID != own.raftID {
+			_ = g.core.Introduce(m) // one that the log has given up since is no news
+		}
 	}
 	if err := g.loadPublished(); err != nil {
 		return nil, err
@@ -142,28 +160,8 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	return g, nil
 }
 
-// checkSeat compares the nonce in the store with the one the group knows this
-// member by. A wiped disk has none; only the right one may vote.
-func (g *group) checkSeat() error {
-	nonce, ok, err := g.n.cfg.Store.Seat(g.genesis.Repo)
-	if err != nil {
-		return err
-	}
-	seat, _ := g.members().Member(g.n.self)
-	if !ok || string(nonce) != string(seat.Nonce) {
-		return errors.New("this disk is not the one that took the seat in the group")
-	}
-	return nil
-}
-
 // members is who has which seat, as of the last entry applied.
 func (g *group) members() *replica.Membership { return g.membership.Load() }
-
-func (g *group) membershipChanged(ms *replica.Membership) {
-	g.membership.Store(ms)
-	g.protectMembers()
-	g.n.meet(g)
-}
 
 func (g *group) snapshot() (*pb.Snapshot, error) {
 	s, err := g.core.Snapshot()
@@ -199,6 +197,10 @@ func (g *group) carryOut(t *replica.Turn) {
 	}
 	for _, r := range t.Reads {
 		g.answerRead(r)
+	}
+	if v := g.core.Table().Settings().GetVersion(); v != g.settings {
+		g.settings = v
+		g.n.repairSoon()
 	}
 	g.n.applied(g, t.Applied)
 	g.reached()

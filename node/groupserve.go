@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 
 	"peer/git"
 	"peer/identity"
+	"peer/replica"
 	"peer/wire"
 )
 
@@ -248,7 +250,7 @@ func (n *Node) serveWhere(from identity.PeerID, s wire.Stream, req *wire.Where) 
 	}
 	g := n.group(id)
 	if g == nil {
-		return n.errMissing(id)
+		return n.errUnknownRepo(id)
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
 	defer cancel()
@@ -261,7 +263,7 @@ func (n *Node) serveWhere(from identity.PeerID, s wire.Stream, req *wire.Where) 
 		Members: state.Membership.Wire(), MembersIndex: state.Membership.Index,
 	}
 	if problem != nil {
-		where.Problem = problem.Error()
+		where.Problem, where.Lost = problem.Error(), !errors.Is(problem, replica.ErrUpgrade)
 	}
 	if _, err := ask(ctx, n, func() bool {
 		where.State, where.Then = g.core.Table().State(), g.core.StateAt(req.GetState().GetIndex())

@@ -47,6 +47,8 @@ type Store interface {
 	PutSeat(repo identity.RepoID, nonce []byte, at time.Time) error
 	Seat(identity.RepoID) (nonce []byte, ok bool, err error)
 	DropSeat(identity.RepoID) error
+	// DropRepo forgets the log, the table and the seat of a repository.
+	DropRepo(identity.RepoID) error
 	Seats(func(repo identity.RepoID, nonce []byte, at time.Time) error) error
 
 	Get(key string) ([]byte, bool, error)

@@ -40,6 +40,7 @@ type Node struct {
 	loop    loop
 	raftOut senders
 	near    neighbours
+	repairs repairs
 	events  hub
 	// admitted bounds what strangers can keep busy.
 	sessions, smallPushes, largePushes, servedPacks chan struct{}
@@ -82,6 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n.loop.init(cfg.Tick)
 	n.raftOut.init(n)
 	n.near.of = map[identity.PeerID]*neighbour{}
+	n.repairs.init()
 	repos, err := cfg.Store.Repos()
 	if err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
@@ -112,6 +114,7 @@ func (n *Node) start() {
 	n.spawn(n.beatLoop)
 	n.spawn(n.announceLoop)
 	n.spawn(n.maintainLoop)
+	n.spawn(n.repairLoop)
 	for _, g := range n.allGroups() {
 		g.protectMembers()
 		n.post(func() { g.seek(foundingGrace) })

@@ -240,15 +240,15 @@ func (s *session) fetchElsewhere(ctx context.Context, open *wire.OpenSession, be
 }
 
 func (s *session) show(ctx context.Context) error {
-	state, problem, err := s.g.state(ctx)
+	state, _, err := s.g.state(ctx)
 	if err != nil {
 		return err
 	}
 	if err := s.welcome(position{index: state.Applied, state: state}, ""); err != nil {
 		return err
 	}
-	described := s.n.repoState(s.g, state, problem)
-	if described.Lock, err = ask(ctx, s.n, func() *wire.Lock { return s.g.core.Table().HeldLock() }); err != nil {
+	described, err := s.n.describe(ctx, s.g)
+	if err != nil {
 		return err
 	}
 	return send(s.stream, &wire.ToClient{Kind: &wire.ToClient_State{State: described}})

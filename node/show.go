@@ -25,6 +25,9 @@ type Info struct {
 	Lock     *wire.Lock
 	Problem  string // why the asked replica takes no part, if so
 	Dir      string // of the bare repository; empty where this node holds none
+	Settings *wire.Settings
+	Plan     string // what the leader does about the members, or what keeps it from it
+	Removed  *wire.Tombstone
 }
 
 // Replica is one member as known to whoever was asked.
@@ -32,6 +35,8 @@ type Replica struct {
 	Peer          identity.PeerID
 	Alive, InSync bool
 	Index         uint64
+	Role          wire.Role
+	RaftID        uint64
 }
 
 // listTimeout bounds how long a list waits for what leaders elsewhere know, and
@@ -107,15 +112,21 @@ func (n *Node) askLeader(ctx context.Context, g *group, own Info) (Info, error) 
 }
 
 func (n *Node) showOwn(ctx context.Context, g *group) (Info, error) {
-	state, problem, err := g.state(ctx)
+	s, err := n.describe(ctx, g)
 	if err != nil {
 		return Info{}, err
 	}
-	lock, err := ask(ctx, n, func() *wire.Lock { return g.core.Table().HeldLock() })
-	if err != nil {
-		return Info{}, err
-	}
-	return infoOf(g.genesis, n.repoState(g, state, problem), lock, g.repo.Dir()), nil
+	return infoOf(g.genesis, s, g.repo.Dir()), nil
+}
+
+// describe asks the loop what this replica knows about its group.
+func (n *Node) describe(ctx context.Context, g *group) (*wire.RepoState, error) {
+	return ask(ctx, n, func() *wire.RepoState {
+		t := g.core.Table()
+		s := n.repoState(g, g.core.State(), g.problem)
+		s.Lock, s.Settings, s.Plan, s.Tombstone = t.HeldLock(), t.Settings(), g.plan.Why, t.Tombstone()
+		return s
+	})
 }
 
 // repoState is what this replica knows, as the wire carries it. Where it does
@@ -133,8 +144,8 @@ func (n *Node) repoState(g *group, state replica.State, problem error) *wire.Rep
 		known[p.RaftID] = p
 	}
 	for _, m := range state.Membership.Members {
-		r := &wire.ReplicaState{Peer: []byte(m.Peer), Alive: n.answers(m.Peer)}
-		if m.Peer == n.self {
+		r := &wire.ReplicaState{Peer: []byte(m.Peer), Role: m.Role, RaftId: m.RaftID, Alive: n.answers(m.Peer)}
+		if m.RaftID == g.raftID {
 			r.Index, r.InSync = state.Applied, problem == nil && state.Leader != "" && state.Applied >= state.Commit
 		}
 		if p, ok := known[m.RaftID]; ok {
@@ -145,13 +156,14 @@ func (n *Node) repoState(g *group, state replica.State, problem error) *wire.Rep
 	return s
 }
 
-func infoOf(g *replica.Genesis, s *wire.RepoState, lock *wire.Lock, dir string) Info {
+func infoOf(g *replica.Genesis, s *wire.RepoState, dir string) Info {
 	info := Info{
 		Genesis: g, Leader: identity.PeerID(s.GetLeader()), Term: s.GetTerm(), Index: s.GetIndex(),
-		Lock: lock, Problem: s.GetProblem(), Dir: dir,
+		Lock: s.GetLock(), Problem: s.GetProblem(), Dir: dir,
+		Settings: s.GetSettings(), Plan: s.GetPlan(), Removed: s.GetTombstone(),
 	}
 	for _, r := range s.GetReplicas() {
-		info.Replicas = append(info.Replicas, Replica{Peer: identity.PeerID(r.GetPeer()), Alive: r.GetAlive(), InSync: r.GetInSync(), Index: r.GetIndex()})
+		info.Replicas = append(info.Replicas, Replica{Peer: identity.PeerID(r.GetPeer()), Alive: r.GetAlive(), InSync: r.GetInSync(), Index: r.GetIndex(), Role: r.GetRole(), RaftID: r.GetRaftId()})
 	}
 	return info
 }

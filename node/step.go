@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 
 	pb "go.etcd.io/raft/v3/raftpb"
@@ -16,7 +17,12 @@ func (g *group) step(from identity.PeerID, m *pb.Message) {
 	case g.needing && m.GetType() == pb.MsgSnap:
 		g.offer(from, m)
 	default:
-		g.stepped(g.guard(func() (*replica.Need, error) { return g.core.Step(from, m) }))
+		need, err := g.guard(func() (*replica.Need, error) { return g.core.Step(from, m) })
+		if errors.Is(err, replica.ErrUnknownSender) {
+			g.introduceSender(from, m.GetFrom())
+			return
+		}
+		g.stepped(need, err)
 	}
 }
 

@@ -129,6 +129,30 @@ func (s *Situation) become(voters []uint64, why string) Plan {
 	return Plan{Do: Become, Voters: voters, Why: why}
 }
 
+// want is how many voters the owner wants.
+func (s *Situation) want() int {
+	if n := int(s.Settings.GetReplicas()); n != 0 {
+		return n
+	}
+	return s.Founders
+}
+
+// Short says that a node is wanted that the group does not have.
+func (s *Situation) Short() bool {
+	stay, _ := s.sort()
+	return len(stay) < s.want()
+}
+
+// Calm says that all is as it should be, whatever nodes could be asked.
+func (s *Situation) Calm() bool {
+	for _, m := range s.Membership.Members {
+		if m.Role != Voter || !s.active(m.RaftID) {
+			return false
+		}
+	}
+	return !s.Short() && PlanMembers(*s).Do == Keep
+}
+
 // seatWanted is a seat that should vote; raftID is zero for one that is yet to be given.
 type seatWanted struct {
 	raftID uint64
@@ -137,10 +161,7 @@ type seatWanted struct {
 
 // target says who should vote. Its size is odd.
 func (s *Situation) target() ([]seatWanted, string) {
-	want := int(s.Settings.GetReplicas())
-	if want == 0 {
-		want = s.Founders
-	}
+	want := s.want()
 	stay, leave := s.sort()
 	why := ""
 	if voters := len(stay) + len(leave); voters > want {

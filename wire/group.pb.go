@@ -291,7 +291,6 @@ type GroupRequest struct {
 	//	*GroupRequest_GetPayload
 	//	*GroupRequest_StagePayload
 	//	*GroupRequest_Where
-	//	*GroupRequest_Join
 	Kind          isGroupRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -397,15 +396,6 @@ func (x *GroupRequest) GetWhere() *Where {
 	return nil
 }
 
-func (x *GroupRequest) GetJoin() *Join {
-	if x != nil {
-		if x, ok := x.Kind.(*GroupRequest_Join); ok {
-			return x.Join
-		}
-	}
-	return nil
-}
-
 type isGroupRequest_Kind interface {
 	isGroupRequest_Kind()
 }
@@ -438,10 +428,6 @@ type GroupRequest_Where struct {
 	Where *Where `protobuf:"bytes,7,opt,name=where,proto3,oneof"`
 }
 
-type GroupRequest_Join struct {
-	Join *Join `protobuf:"bytes,8,opt,name=join,proto3,oneof"`
-}
-
 func (*GroupRequest_Probe) isGroupRequest_Kind() {}
 
 func (*GroupRequest_Prepare) isGroupRequest_Kind() {}
@@ -455,8 +441,6 @@ func (*GroupRequest_GetPayload) isGroupRequest_Kind() {}
 func (*GroupRequest_StagePayload) isGroupRequest_Kind() {}
 
 func (*GroupRequest_Where) isGroupRequest_Kind() {}
-
-func (*GroupRequest_Join) isGroupRequest_Kind() {}
 
 // GroupReply answers it. Objects and GetPayload are followed by raw bytes.
 type GroupReply struct {
@@ -883,68 +867,6 @@ func (x *Create) GetGenesis() *Signed {
 	return nil
 }
 
-// Join brings a seat to the node that drew its nonce: it starts as a learner, and
-// gets its table from the leader.
-type Join struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Genesis       *Signed                `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"`
-	RaftId        uint64                 `protobuf:"varint,2,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"` // of the seat
-	Members       []*Member              `protobuf:"bytes,3,rep,name=members,proto3" json:"members,omitempty"`              // who has seats now, the new one among them
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Join) Reset() {
-	*x = Join{}
-	mi := &file_wire_group_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Join) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Join) ProtoMessage() {}
-
-func (x *Join) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Join.ProtoReflect.Descriptor instead.
-func (*Join) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *Join) GetGenesis() *Signed {
-	if x != nil {
-		return x.Genesis
-	}
-	return nil
-}
-
-func (x *Join) GetRaftId() uint64 {
-	if x != nil {
-		return x.RaftId
-	}
-	return 0
-}
-
-func (x *Join) GetMembers() []*Member {
-	if x != nil {
-		return x.Members
-	}
-	return nil
-}
-
 // Objects asks for one pack with all that the wants reach and the haves don't.
 // The reply is Done, then the pack's bytes until the stream ends.
 type Objects struct {
@@ -959,7 +881,7 @@ type Objects struct {
 
 func (x *Objects) Reset() {
 	*x = Objects{}
-	mi := &file_wire_group_proto_msgTypes[13]
+	mi := &file_wire_group_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -971,7 +893,7 @@ func (x *Objects) String() string {
 func (*Objects) ProtoMessage() {}
 
 func (x *Objects) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[13]
+	mi := &file_wire_group_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -984,7 +906,7 @@ func (x *Objects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Objects.ProtoReflect.Descriptor instead.
 func (*Objects) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{13}
+	return file_wire_group_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Objects) GetRepo() []byte {
@@ -1030,7 +952,7 @@ type GetPayload struct {
 
 func (x *GetPayload) Reset() {
 	*x = GetPayload{}
-	mi := &file_wire_group_proto_msgTypes[14]
+	mi := &file_wire_group_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1042,7 +964,7 @@ func (x *GetPayload) String() string {
 func (*GetPayload) ProtoMessage() {}
 
 func (x *GetPayload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[14]
+	mi := &file_wire_group_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1055,7 +977,7 @@ func (x *GetPayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayload.ProtoReflect.Descriptor instead.
 func (*GetPayload) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{14}
+	return file_wire_group_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetPayload) GetRepo() []byte {
@@ -1103,7 +1025,7 @@ type PayloadReply struct {
 
 func (x *PayloadReply) Reset() {
 	*x = PayloadReply{}
-	mi := &file_wire_group_proto_msgTypes[15]
+	mi := &file_wire_group_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1037,7 @@ func (x *PayloadReply) String() string {
 func (*PayloadReply) ProtoMessage() {}
 
 func (x *PayloadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[15]
+	mi := &file_wire_group_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1050,7 @@ func (x *PayloadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PayloadReply.ProtoReflect.Descriptor instead.
 func (*PayloadReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{15}
+	return file_wire_group_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PayloadReply) GetPackBytes() uint64 {
@@ -1161,7 +1083,7 @@ type StagePayload struct {
 
 func (x *StagePayload) Reset() {
 	*x = StagePayload{}
-	mi := &file_wire_group_proto_msgTypes[16]
+	mi := &file_wire_group_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1095,7 @@ func (x *StagePayload) String() string {
 func (*StagePayload) ProtoMessage() {}
 
 func (x *StagePayload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[16]
+	mi := &file_wire_group_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1108,7 @@ func (x *StagePayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StagePayload.ProtoReflect.Descriptor instead.
 func (*StagePayload) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{16}
+	return file_wire_group_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StagePayload) GetRepo() []byte {
@@ -1239,7 +1161,7 @@ type StageChunk struct {
 
 func (x *StageChunk) Reset() {
 	*x = StageChunk{}
-	mi := &file_wire_group_proto_msgTypes[17]
+	mi := &file_wire_group_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1173,7 @@ func (x *StageChunk) String() string {
 func (*StageChunk) ProtoMessage() {}
 
 func (x *StageChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[17]
+	mi := &file_wire_group_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1186,7 @@ func (x *StageChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageChunk.ProtoReflect.Descriptor instead.
 func (*StageChunk) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{17}
+	return file_wire_group_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StageChunk) GetKind() isStageChunk_Kind {
@@ -1351,7 +1273,7 @@ type StageCut struct {
 
 func (x *StageCut) Reset() {
 	*x = StageCut{}
-	mi := &file_wire_group_proto_msgTypes[18]
+	mi := &file_wire_group_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1363,7 +1285,7 @@ func (x *StageCut) String() string {
 func (*StageCut) ProtoMessage() {}
 
 func (x *StageCut) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[18]
+	mi := &file_wire_group_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1376,7 +1298,7 @@ func (x *StageCut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageCut.ProtoReflect.Descriptor instead.
 func (*StageCut) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{18}
+	return file_wire_group_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StageCut) GetHeader() []byte {
@@ -1404,7 +1326,7 @@ type Where struct {
 
 func (x *Where) Reset() {
 	*x = Where{}
-	mi := &file_wire_group_proto_msgTypes[19]
+	mi := &file_wire_group_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1338,7 @@ func (x *Where) String() string {
 func (*Where) ProtoMessage() {}
 
 func (x *Where) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[19]
+	mi := &file_wire_group_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1351,7 @@ func (x *Where) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Where.ProtoReflect.Descriptor instead.
 func (*Where) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{19}
+	return file_wire_group_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Where) GetRepo() []byte {
@@ -1458,13 +1380,14 @@ type WhereReply struct {
 	RaftId        uint64                 `protobuf:"varint,8,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`                   // the seat that this replica holds
 	State         *StateHash             `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`                                    // now
 	Then          *StateHash             `protobuf:"bytes,10,opt,name=then,proto3" json:"then,omitempty"`                                     // at the index of the asker's, if it is known
+	Lost          bool                   `protobuf:"varint,11,opt,name=lost,proto3" json:"lost,omitempty"`                                    // it can't take part again under this seat
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WhereReply) Reset() {
 	*x = WhereReply{}
-	mi := &file_wire_group_proto_msgTypes[20]
+	mi := &file_wire_group_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1399,7 @@ func (x *WhereReply) String() string {
 func (*WhereReply) ProtoMessage() {}
 
 func (x *WhereReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[20]
+	mi := &file_wire_group_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1412,7 @@ func (x *WhereReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhereReply.ProtoReflect.Descriptor instead.
 func (*WhereReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{20}
+	return file_wire_group_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *WhereReply) GetGenesis() *Signed {
@@ -1562,6 +1485,13 @@ func (x *WhereReply) GetThen() *StateHash {
 	return nil
 }
 
+func (x *WhereReply) GetLost() bool {
+	if x != nil {
+		return x.Lost
+	}
+	return false
+}
+
 // Hint is what the DHT stores, and what the leader gossips, about a group. A
 // member signs it; the genesis, or its seat's proof, says that it is one.
 type Hint struct {
@@ -1580,7 +1510,7 @@ type Hint struct {
 
 func (x *Hint) Reset() {
 	*x = Hint{}
-	mi := &file_wire_group_proto_msgTypes[21]
+	mi := &file_wire_group_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +1522,7 @@ func (x *Hint) String() string {
 func (*Hint) ProtoMessage() {}
 
 func (x *Hint) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[21]
+	mi := &file_wire_group_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +1535,7 @@ func (x *Hint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hint.ProtoReflect.Descriptor instead.
 func (*Hint) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{21}
+	return file_wire_group_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Hint) GetGenesis() []byte {
@@ -1676,7 +1606,7 @@ type HintRecord struct {
 
 func (x *HintRecord) Reset() {
 	*x = HintRecord{}
-	mi := &file_wire_group_proto_msgTypes[22]
+	mi := &file_wire_group_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1688,7 +1618,7 @@ func (x *HintRecord) String() string {
 func (*HintRecord) ProtoMessage() {}
 
 func (x *HintRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[22]
+	mi := &file_wire_group_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1701,7 +1631,7 @@ func (x *HintRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HintRecord.ProtoReflect.Descriptor instead.
 func (*HintRecord) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{22}
+	return file_wire_group_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *HintRecord) GetHint() *Signed {
@@ -1746,7 +1676,7 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x17\n" +
 	"\asent_us\x18\x02 \x01(\x04R\x06sentUs\x12\x17\n" +
 	"\aecho_us\x18\x03 \x01(\x04R\x06echoUs\x12\x17\n" +
-	"\aheld_us\x18\x04 \x01(\x04R\x06heldUs\"\xb0\x03\n" +
+	"\aheld_us\x18\x04 \x01(\x04R\x06heldUs\"\x86\x03\n" +
 	"\fGroupRequest\x12+\n" +
 	"\x05probe\x18\x01 \x01(\v2\x13.peer.wire.v1.ProbeH\x00R\x05probe\x121\n" +
 	"\aprepare\x18\x02 \x01(\v2\x15.peer.wire.v1.PrepareH\x00R\aprepare\x12.\n" +
@@ -1755,8 +1685,7 @@ const file_wire_group_proto_rawDesc = "" +
 	"\vget_payload\x18\x05 \x01(\v2\x18.peer.wire.v1.GetPayloadH\x00R\n" +
 	"getPayload\x12A\n" +
 	"\rstage_payload\x18\x06 \x01(\v2\x1a.peer.wire.v1.StagePayloadH\x00R\fstagePayload\x12+\n" +
-	"\x05where\x18\a \x01(\v2\x13.peer.wire.v1.WhereH\x00R\x05where\x12(\n" +
-	"\x04join\x18\b \x01(\v2\x12.peer.wire.v1.JoinH\x00R\x04joinB\x06\n" +
+	"\x05where\x18\a \x01(\v2\x13.peer.wire.v1.WhereH\x00R\x05whereB\x06\n" +
 	"\x04kind\"\xc5\x02\n" +
 	"\n" +
 	"GroupReply\x121\n" +
@@ -1782,11 +1711,7 @@ const file_wire_group_proto_rawDesc = "" +
 	"\fPrepareReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\"8\n" +
 	"\x06Create\x12.\n" +
-	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\"\x7f\n" +
-	"\x04Join\x12.\n" +
-	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x17\n" +
-	"\araft_id\x18\x02 \x01(\x04R\x06raftId\x12.\n" +
-	"\amembers\x18\x03 \x03(\v2\x14.peer.wire.v1.MemberR\amembers\"c\n" +
+	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\"c\n" +
 	"\aObjects\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x18\n" +
 	"\agenesis\x18\x02 \x01(\fR\agenesis\x12\x14\n" +
@@ -1821,7 +1746,7 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x04keep\x18\x02 \x01(\x04R\x04keep\"J\n" +
 	"\x05Where\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12-\n" +
-	"\x05state\x18\x02 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\"\xe2\x02\n" +
+	"\x05state\x18\x02 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\"\xf6\x02\n" +
 	"\n" +
 	"WhereReply\x12.\n" +
 	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x16\n" +
@@ -1834,7 +1759,8 @@ const file_wire_group_proto_rawDesc = "" +
 	"\araft_id\x18\b \x01(\x04R\x06raftId\x12-\n" +
 	"\x05state\x18\t \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\x12+\n" +
 	"\x04then\x18\n" +
-	" \x01(\v2\x17.peer.wire.v1.StateHashR\x04then\"\xcd\x01\n" +
+	" \x01(\v2\x17.peer.wire.v1.StateHashR\x04then\x12\x12\n" +
+	"\x04lost\x18\v \x01(\bR\x04lost\"\xcd\x01\n" +
 	"\x04Hint\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\fR\x06leader\x12\x12\n" +
@@ -1862,7 +1788,7 @@ func file_wire_group_proto_rawDescGZIP() []byte {
 	return file_wire_group_proto_rawDescData
 }
 
-var file_wire_group_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_wire_group_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_wire_group_proto_goTypes = []any{
 	(*RaftBatch)(nil),    // 0: peer.wire.v1.RaftBatch
 	(*RaftMessage)(nil),  // 1: peer.wire.v1.RaftMessage
@@ -1876,22 +1802,21 @@ var file_wire_group_proto_goTypes = []any{
 	(*Prepare)(nil),      // 9: peer.wire.v1.Prepare
 	(*PrepareReply)(nil), // 10: peer.wire.v1.PrepareReply
 	(*Create)(nil),       // 11: peer.wire.v1.Create
-	(*Join)(nil),         // 12: peer.wire.v1.Join
-	(*Objects)(nil),      // 13: peer.wire.v1.Objects
-	(*GetPayload)(nil),   // 14: peer.wire.v1.GetPayload
-	(*PayloadReply)(nil), // 15: peer.wire.v1.PayloadReply
-	(*StagePayload)(nil), // 16: peer.wire.v1.StagePayload
-	(*StageChunk)(nil),   // 17: peer.wire.v1.StageChunk
-	(*StageCut)(nil),     // 18: peer.wire.v1.StageCut
-	(*Where)(nil),        // 19: peer.wire.v1.Where
-	(*WhereReply)(nil),   // 20: peer.wire.v1.WhereReply
-	(*Hint)(nil),         // 21: peer.wire.v1.Hint
-	(*HintRecord)(nil),   // 22: peer.wire.v1.HintRecord
-	(*Failure)(nil),      // 23: peer.wire.v1.Failure
-	(*Signed)(nil),       // 24: peer.wire.v1.Signed
-	(*Member)(nil),       // 25: peer.wire.v1.Member
-	(*Payload)(nil),      // 26: peer.wire.v1.Payload
-	(*StateHash)(nil),    // 27: peer.wire.v1.StateHash
+	(*Objects)(nil),      // 12: peer.wire.v1.Objects
+	(*GetPayload)(nil),   // 13: peer.wire.v1.GetPayload
+	(*PayloadReply)(nil), // 14: peer.wire.v1.PayloadReply
+	(*StagePayload)(nil), // 15: peer.wire.v1.StagePayload
+	(*StageChunk)(nil),   // 16: peer.wire.v1.StageChunk
+	(*StageCut)(nil),     // 17: peer.wire.v1.StageCut
+	(*Where)(nil),        // 18: peer.wire.v1.Where
+	(*WhereReply)(nil),   // 19: peer.wire.v1.WhereReply
+	(*Hint)(nil),         // 20: peer.wire.v1.Hint
+	(*HintRecord)(nil),   // 21: peer.wire.v1.HintRecord
+	(*Failure)(nil),      // 22: peer.wire.v1.Failure
+	(*Signed)(nil),       // 23: peer.wire.v1.Signed
+	(*Payload)(nil),      // 24: peer.wire.v1.Payload
+	(*StateHash)(nil),    // 25: peer.wire.v1.StateHash
+	(*Member)(nil),       // 26: peer.wire.v1.Member
 }
 var file_wire_group_proto_depIdxs = []int32{
 	1,  // 0: peer.wire.v1.RaftBatch.messages:type_name -> peer.wire.v1.RaftMessage
@@ -1900,36 +1825,33 @@ var file_wire_group_proto_depIdxs = []int32{
 	7,  // 3: peer.wire.v1.GroupRequest.probe:type_name -> peer.wire.v1.Probe
 	9,  // 4: peer.wire.v1.GroupRequest.prepare:type_name -> peer.wire.v1.Prepare
 	11, // 5: peer.wire.v1.GroupRequest.create:type_name -> peer.wire.v1.Create
-	13, // 6: peer.wire.v1.GroupRequest.objects:type_name -> peer.wire.v1.Objects
-	14, // 7: peer.wire.v1.GroupRequest.get_payload:type_name -> peer.wire.v1.GetPayload
-	16, // 8: peer.wire.v1.GroupRequest.stage_payload:type_name -> peer.wire.v1.StagePayload
-	19, // 9: peer.wire.v1.GroupRequest.where:type_name -> peer.wire.v1.Where
-	12, // 10: peer.wire.v1.GroupRequest.join:type_name -> peer.wire.v1.Join
-	23, // 11: peer.wire.v1.GroupReply.failure:type_name -> peer.wire.v1.Failure
-	8,  // 12: peer.wire.v1.GroupReply.probe:type_name -> peer.wire.v1.ProbeReply
-	10, // 13: peer.wire.v1.GroupReply.prepare:type_name -> peer.wire.v1.PrepareReply
-	6,  // 14: peer.wire.v1.GroupReply.done:type_name -> peer.wire.v1.Done
-	20, // 15: peer.wire.v1.GroupReply.where:type_name -> peer.wire.v1.WhereReply
-	15, // 16: peer.wire.v1.GroupReply.payload:type_name -> peer.wire.v1.PayloadReply
-	24, // 17: peer.wire.v1.Create.genesis:type_name -> peer.wire.v1.Signed
-	24, // 18: peer.wire.v1.Join.genesis:type_name -> peer.wire.v1.Signed
-	25, // 19: peer.wire.v1.Join.members:type_name -> peer.wire.v1.Member
-	26, // 20: peer.wire.v1.GetPayload.payload:type_name -> peer.wire.v1.Payload
-	18, // 21: peer.wire.v1.StageChunk.cut:type_name -> peer.wire.v1.StageCut
-	26, // 22: peer.wire.v1.StageChunk.finish:type_name -> peer.wire.v1.Payload
-	27, // 23: peer.wire.v1.Where.state:type_name -> peer.wire.v1.StateHash
-	24, // 24: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
-	25, // 25: peer.wire.v1.WhereReply.members:type_name -> peer.wire.v1.Member
-	27, // 26: peer.wire.v1.WhereReply.state:type_name -> peer.wire.v1.StateHash
-	27, // 27: peer.wire.v1.WhereReply.then:type_name -> peer.wire.v1.StateHash
-	24, // 28: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
-	24, // 29: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
-	25, // 30: peer.wire.v1.HintRecord.seat:type_name -> peer.wire.v1.Member
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	12, // 6: peer.wire.v1.GroupRequest.objects:type_name -> peer.wire.v1.Objects
+	13, // 7: peer.wire.v1.GroupRequest.get_payload:type_name -> peer.wire.v1.GetPayload
+	15, // 8: peer.wire.v1.GroupRequest.stage_payload:type_name -> peer.wire.v1.StagePayload
+	18, // 9: peer.wire.v1.GroupRequest.where:type_name -> peer.wire.v1.Where
+	22, // 10: peer.wire.v1.GroupReply.failure:type_name -> peer.wire.v1.Failure
+	8,  // 11: peer.wire.v1.GroupReply.probe:type_name -> peer.wire.v1.ProbeReply
+	10, // 12: peer.wire.v1.GroupReply.prepare:type_name -> peer.wire.v1.PrepareReply
+	6,  // 13: peer.wire.v1.GroupReply.done:type_name -> peer.wire.v1.Done
+	19, // 14: peer.wire.v1.GroupReply.where:type_name -> peer.wire.v1.WhereReply
+	14, // 15: peer.wire.v1.GroupReply.payload:type_name -> peer.wire.v1.PayloadReply
+	23, // 16: peer.wire.v1.Create.genesis:type_name -> peer.wire.v1.Signed
+	24, // 17: peer.wire.v1.GetPayload.payload:type_name -> peer.wire.v1.Payload
+	17, // 18: peer.wire.v1.StageChunk.cut:type_name -> peer.wire.v1.StageCut
+	24, // 19: peer.wire.v1.StageChunk.finish:type_name -> peer.wire.v1.Payload
+	25, // 20: peer.wire.v1.Where.state:type_name -> peer.wire.v1.StateHash
+	23, // 21: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
+	26, // 22: peer.wire.v1.WhereReply.members:type_name -> peer.wire.v1.Member
+	25, // 23: peer.wire.v1.WhereReply.state:type_name -> peer.wire.v1.StateHash
+	25, // 24: peer.wire.v1.WhereReply.then:type_name -> peer.wire.v1.StateHash
+	23, // 25: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
+	23, // 26: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
+	26, // 27: peer.wire.v1.HintRecord.seat:type_name -> peer.wire.v1.Member
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_wire_group_proto_init() }
@@ -1947,7 +1869,6 @@ func file_wire_group_proto_init() {
 		(*GroupRequest_GetPayload)(nil),
 		(*GroupRequest_StagePayload)(nil),
 		(*GroupRequest_Where)(nil),
-		(*GroupRequest_Join)(nil),
 	}
 	file_wire_group_proto_msgTypes[5].OneofWrappers = []any{
 		(*GroupReply_Failure)(nil),
@@ -1957,7 +1878,7 @@ func file_wire_group_proto_init() {
 		(*GroupReply_Where)(nil),
 		(*GroupReply_Payload)(nil),
 	}
-	file_wire_group_proto_msgTypes[17].OneofWrappers = []any{
+	file_wire_group_proto_msgTypes[16].OneofWrappers = []any{
 		(*StageChunk_Data)(nil),
 		(*StageChunk_Cut)(nil),
 		(*StageChunk_Idx)(nil),
@@ -1969,7 +1890,7 @@ func file_wire_group_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_group_proto_rawDesc), len(file_wire_group_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   23,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

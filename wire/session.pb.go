@@ -999,6 +999,9 @@ type RepoState struct {
 	Replicas      []*ReplicaState        `protobuf:"bytes,6,rep,name=replicas,proto3" json:"replicas,omitempty"`
 	Lock          *Lock                  `protobuf:"bytes,7,opt,name=lock,proto3" json:"lock,omitempty"`
 	Problem       string                 `protobuf:"bytes,8,opt,name=problem,proto3" json:"problem,omitempty"` // why this replica does not take part, if it does not
+	Settings      *Settings              `protobuf:"bytes,9,opt,name=settings,proto3" json:"settings,omitempty"`
+	Plan          string                 `protobuf:"bytes,10,opt,name=plan,proto3" json:"plan,omitempty"` // what the leader does about the members, or what keeps it from it
+	Tombstone     *Tombstone             `protobuf:"bytes,11,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1089,12 +1092,35 @@ func (x *RepoState) GetProblem() string {
 	return ""
 }
 
+func (x *RepoState) GetSettings() *Settings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *RepoState) GetPlan() string {
+	if x != nil {
+		return x.Plan
+	}
+	return ""
+}
+
+func (x *RepoState) GetTombstone() *Tombstone {
+	if x != nil {
+		return x.Tombstone
+	}
+	return nil
+}
+
 type ReplicaState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
 	Alive         bool                   `protobuf:"varint,2,opt,name=alive,proto3" json:"alive,omitempty"`
 	InSync        bool                   `protobuf:"varint,3,opt,name=in_sync,json=inSync,proto3" json:"in_sync,omitempty"`
 	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"` // durable there, as far as known
+	Role          Role                   `protobuf:"varint,5,opt,name=role,proto3,enum=peer.wire.v1.Role" json:"role,omitempty"`
+	RaftId        uint64                 `protobuf:"varint,6,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1157,6 +1183,20 @@ func (x *ReplicaState) GetIndex() uint64 {
 	return 0
 }
 
+func (x *ReplicaState) GetRole() Role {
+	if x != nil {
+		return x.Role
+	}
+	return Role_ROLE_VOTER
+}
+
+func (x *ReplicaState) GetRaftId() uint64 {
+	if x != nil {
+		return x.RaftId
+	}
+	return 0
+}
+
 var File_wire_session_proto protoreflect.FileDescriptor
 
 const file_wire_session_proto_rawDesc = "" +
@@ -1215,7 +1255,7 @@ const file_wire_session_proto_rawDesc = "" +
 	"\bprogress\x18\x05 \x01(\v2\x16.peer.wire.v1.ProgressH\x00R\bprogress\x12,\n" +
 	"\x04done\x18\x06 \x01(\v2\x16.peer.wire.v1.PushDoneH\x00R\x04done\x12/\n" +
 	"\x05state\x18\a \x01(\v2\x17.peer.wire.v1.RepoStateH\x00R\x05stateB\x06\n" +
-	"\x04kind\"\x8b\x02\n" +
+	"\x04kind\"\x8a\x03\n" +
 	"\tRepoState\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12.\n" +
 	"\agenesis\x18\x02 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x16\n" +
@@ -1224,12 +1264,18 @@ const file_wire_session_proto_rawDesc = "" +
 	"\x05index\x18\x05 \x01(\x04R\x05index\x126\n" +
 	"\breplicas\x18\x06 \x03(\v2\x1a.peer.wire.v1.ReplicaStateR\breplicas\x12&\n" +
 	"\x04lock\x18\a \x01(\v2\x12.peer.wire.v1.LockR\x04lock\x12\x18\n" +
-	"\aproblem\x18\b \x01(\tR\aproblem\"g\n" +
+	"\aproblem\x18\b \x01(\tR\aproblem\x122\n" +
+	"\bsettings\x18\t \x01(\v2\x16.peer.wire.v1.SettingsR\bsettings\x12\x12\n" +
+	"\x04plan\x18\n" +
+	" \x01(\tR\x04plan\x125\n" +
+	"\ttombstone\x18\v \x01(\v2\x17.peer.wire.v1.TombstoneR\ttombstone\"\xa8\x01\n" +
 	"\fReplicaState\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x14\n" +
 	"\x05alive\x18\x02 \x01(\bR\x05alive\x12\x17\n" +
 	"\ain_sync\x18\x03 \x01(\bR\x06inSync\x12\x14\n" +
-	"\x05index\x18\x04 \x01(\x04R\x05index*h\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x12&\n" +
+	"\x04role\x18\x05 \x01(\x0e2\x12.peer.wire.v1.RoleR\x04role\x12\x17\n" +
+	"\araft_id\x18\x06 \x01(\x04R\x06raftId*h\n" +
 	"\x06Intent\x12\x16\n" +
 	"\x12INTENT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fINTENT_FETCH\x10\x01\x12\x0f\n" +
@@ -1292,6 +1338,9 @@ var file_wire_session_proto_goTypes = []any{
 	(*Ref)(nil),          // 16: peer.wire.v1.Ref
 	(*Outcome)(nil),      // 17: peer.wire.v1.Outcome
 	(*Lock)(nil),         // 18: peer.wire.v1.Lock
+	(*Settings)(nil),     // 19: peer.wire.v1.Settings
+	(*Tombstone)(nil),    // 20: peer.wire.v1.Tombstone
+	(Role)(0),            // 21: peer.wire.v1.Role
 }
 var file_wire_session_proto_depIdxs = []int32{
 	0,  // 0: peer.wire.v1.Hello.intent:type_name -> peer.wire.v1.Intent
@@ -1312,11 +1361,14 @@ var file_wire_session_proto_depIdxs = []int32{
 	15, // 15: peer.wire.v1.RepoState.genesis:type_name -> peer.wire.v1.Signed
 	14, // 16: peer.wire.v1.RepoState.replicas:type_name -> peer.wire.v1.ReplicaState
 	18, // 17: peer.wire.v1.RepoState.lock:type_name -> peer.wire.v1.Lock
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	19, // 18: peer.wire.v1.RepoState.settings:type_name -> peer.wire.v1.Settings
+	20, // 19: peer.wire.v1.RepoState.tombstone:type_name -> peer.wire.v1.Tombstone
+	21, // 20: peer.wire.v1.ReplicaState.role:type_name -> peer.wire.v1.Role
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_wire_session_proto_init() }

@@ -1,0 +1,146 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"peer/git"
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// joinedKey is where a node keeps who had seats when it took one in a group that
+// had been founded before. It counts until the node's own log says the same.
+func joinedKey(repo identity.RepoID) string { return "joined/" + repo.String() }
+
+// errSeatLost: this disk is not the one that has the seat. It must not vote.
+var errSeatLost = errors.New("this disk is not the one that took the seat in the group")
+
+// seat is what a replica knows of its own seat when it starts.
+type seat struct {
+	raftID     uint64
+	introduced []replica.Member // seats that its log may not name yet
+	problem    error
+}
+
+// seatOf finds this node's seat by the nonce in its store: in the table, among
+// those that it was told of when it joined, and in the genesis.
+func (n *Node) seatOf(table *replica.Table) (seat, error) {
+	g := table.Genesis()
+	nonce, ok, err := n.cfg.Store.Seat(g.Repo)
+	if err != nil {
+		return seat{}, err
+	}
+	joined, err := n.loadJoined(g)
+	if err != nil {
+		return seat{}, err
+	}
+	s := seat{introduced: joined}
+	for _, list := range [][]replica.Member{table.Membership().Members, joined, g.Members} {
+		for _, m := range list {
+			if m.Peer != n.self {
+				continue
+			}
+			if ok && bytes.Equal(m.Nonce, nonce) {
+				s.raftID, s.problem = m.RaftID, nil
+				return s, nil
+			}
+			s.raftID, s.problem = m.RaftID, errSeatLost
+		}
+	}
+	return s, nil
+}
+
+func (n *Node) loadJoined(g *replica.Genesis) ([]replica.Member, error) {
+	raw, ok, err := n.cfg.Store.Get(joinedKey(g.Repo))
+	if err != nil || !ok || len(raw) == 0 {
+		return nil, err
+	}
+	change := new(wire.MembershipChange)
+	if err := proto.Unmarshal(raw, change); err != nil {
+		return nil, fmt.Errorf("who had seats when this node joined: %w", err)
+	}
+	return replica.ParseSeats(g, change.GetMembers())
+}
+
+// join takes the seat that a group gave to this node: as a learner that has
+// nothing yet. The leader sees to the rest.
+func (n *Node) join(ctx context.Context, g *replica.Genesis, raw []*wire.Member) error {
+	members, err := replica.ParseSeats(g, raw)
+	if err != nil {
+		return errBadRequest("%v", err)
+	}
+	n.founding.Lock()
+	defer n.founding.Unlock()
+	if n.taken(g.Repo) {
+		return nil
+	}
+	nonce, ok, err := n.cfg.Store.Seat(g.Repo)
+	if err != nil {
+		return err
+	}
+	own := replica.Membership{Members: members}
+	if seat, named := own.Member(n.self); !ok || !named || !bytes.Equal(seat.Nonce, nonce) {
+		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "this disk did not take the seat that the group names", "")
+	}
+	record, err := proto.Marshal(&wire.MembershipChange{Members: raw})
+	if err != nil {
+		return err
+	}
+	if _, err := git.Create(ctx, repoDir(n.cfg.ReposDir, g), git.Format(g.ObjectFormat), g.DefaultBranch); err != nil {
+		return err
+	}
+	// The seat is known before the group is there to use it.
+	if err := n.cfg.Store.Put(joinedKey(g.Repo), record); err != nil {
+		return err
+	}
+	return n.found(ctx, g)
+}
+
+// errUnknownRepo tells a seat that waits for its group from a repository that
+// this node knows nothing of.
+func (n *Node) errUnknownRepo(repo identity.RepoID) error {
+	if _, ok, err := n.cfg.Store.Seat(repo); n.brokenGroup(repo) == nil && (err != nil || ok) {
+		return failure(wire.FailureCode_FAILURE_BUSY, fmt.Sprintf("this node holds a seat for repository %s and waits to hear of its group", repo.Short()), "try again in a moment")
+	}
+	return n.errMissing(repo)
+}
+
+// introduceSender asks a node whose messages come from a seat that is not known
+// here for the proof of it: this member is behind the entry that gave the seat.
+func (g *group) introduceSender(from identity.PeerID, raftID uint64) {
+	if g.asking || g.n.loop.ticks < g.askedAt+askTicks {
+		return
+	}
+	g.asking, g.askedAt = true, g.n.loop.ticks
+	g.n.spawn(func() {
+		ctx, cancel := context.WithTimeout(g.n.ctx, probeTimeout)
+		defer cancel()
+		at, err := g.n.whereAt(ctx, from, g.genesis.Repo)
+		var found *replica.Member
+		if err == nil {
+			for _, raw := range at.GetMembers() {
+				if m, bad := replica.ParseSeat(g.genesis, raw); bad == nil && m.RaftID == raftID && m.Peer == from {
+					found = &m
+				}
+			}
+		}
+		g.n.post(func() {
+			g.asking = false
+			if found == nil || g.problem != nil {
+				return
+			}
+			if err := g.core.Introduce(*found); err != nil {
+				g.log.Debug("sender not introduced", "peer", from, "seat", raftID, "error", err)
+			}
+		})
+	})
+}
+
+// askTicks is how long a group waits before it asks who a sender is again.
+const askTicks = 5

@@ -1,0 +1,45 @@
+package node
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
+	"peer/wire"
+)
+
+// Configure changes what the owner wants of a group: change gets the present
+// settings and makes them others. If somebody else was faster it is asked again.
+// The leader then moves the members towards them; [Node.Show] says how far it is.
+func (n *Node) Configure(ctx context.Context, repo identity.RepoID, change func(Info, *wire.Settings) error) (Info, error) {
+	const triesMax = 3
+	for try := 1; ; try++ {
+		info, err := n.Show(ctx, repo)
+		if err != nil {
+			return info, err
+		}
+		next := &wire.Settings{}
+		if info.Settings != nil {
+			next, _ = proto.Clone(info.Settings).(*wire.Settings)
+		}
+		old := next.GetVersion()
+		if err := change(info, next); err != nil {
+			return info, err
+		}
+		o, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Configure{Configure: &wire.Configure{OldVersion: old, Settings: next}}})
+		if err == nil {
+			return n.Show(ctx, repo)
+		}
+		stale := len(o.GetResults()) > 0 && o.GetResults()[0].GetCode() == wire.Code_CODE_STALE
+		if !stale || try == triesMax {
+			return info, err
+		}
+	}
+}
+
+// Remove ends a repository: its owner's tombstone stays, its objects go.
+func (n *Node) Remove(ctx context.Context, repo identity.RepoID, reason string) error {
+	_, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Remove{Remove: &wire.Remove{Reason: reason}}})
+	return err
+}

@@ -175,7 +175,7 @@ func (g *group) situation() (replica.Situation, bool) {
 		Self: g.raftID, Commit: state.Commit, Seats: map[uint64]replica.Seen{},
 	}
 	for _, m := range state.Members {
-		s.Seats[m.RaftID] = replica.Seen{Match: m.Match, Active: m.Active}
+		s.Seats[m.RaftID] = replica.Seen{Match: m.Match, Active: m.Active && g.n.answers(m.Peer)}
 	}
 	return s, true
 }

@@ -40,7 +40,7 @@ func newClient(s *Sim, number int, key identity.Key) *client {
 // think waits, and then does something.
 func (c *client) think() {
 	c.busy = false
-	c.s.after(c.s.between(5*time.Millisecond, 200*time.Millisecond), func() {
+	c.s.after(c.s.between(5*time.Millisecond, 200*time.Millisecond)+max(0, c.s.quietUntil-c.s.now), func() {
 		switch {
 		case c.s.calm && c.pushes == 0:
 		case c.s.calm:

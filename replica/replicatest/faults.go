@@ -21,7 +21,7 @@ type Faults struct {
 	Crash, CrashAll, Destroy  float64       // of a step
 	Split, OneWay             float64
 	Pause, FalseAlarm, Unrest float64
-	Contest                   float64
+	Contest, Lull             float64
 	// SkewMax is how far apart the members' clocks are.
 	SkewMax time.Duration
 	// Keep is how many entries a log keeps behind what is published.
@@ -54,6 +54,7 @@ func DrawFaults(seed uint64) Faults {
 		Keep:    uint64(pick(2, 4, 16, 1000)), Hot: pick(0.1, 0.5),
 	}
 	f.drawCollect(pick)
+	f.Lull = pick(0, 1, 3)
 	if rng.IntN(4) == 0 {
 		f.Members = 5
 	}

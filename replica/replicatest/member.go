@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"peer/election"
 	"peer/identity"
 	"peer/replica"
 	"peer/wire"
@@ -24,6 +25,8 @@ type member struct {
 	skew   time.Duration
 	// destroyed: the disk is gone for good. heldBack: it stays down for now.
 	destroyed, heldBack bool
+	// silently: nobody is told of its next crash.
+	silently bool
 	// life counts starts and crashes: what an earlier life asked for never happens.
 	life uint64
 
@@ -45,9 +48,14 @@ type member struct {
 	readSeq   uint64
 	confirmed []*read
 
-	leader       identity.PeerID
-	ticks, since uint64
-	rot          rot
+	leader  identity.PeerID
+	others  []other // by number
+	pace    election.Pace
+	seeking bool
+	// ticks counts those of this process; checked is when the leader last said that
+	// the group sleeps.
+	ticks, checked uint64
+	rot            rot
 }
 
 func newMember(s *Sim, number int, peer identity.PeerID) *member {
@@ -88,6 +96,10 @@ func (m *member) start() {
 	*m = member{
 		s: m.s, number: m.number, seat: m.seat, disk: m.disk, skew: m.skew, life: m.life + 1, group: group, rot: rot{rotten: m.rot.rotten},
 		present: map[string]string{}, pins: map[uint64][]string{}, waiting: map[string][]func(*wire.Outcome){}, reads: map[uint64]*read{},
+		pace: election.Pace{BaseTicks: handOverTicks}, others: make([]other, len(m.s.members)),
+	}
+	for i := range m.others {
+		m.others[i].pulse = election.Pulse{FloorTicks: silenceTicks, TickMicros: tick.Microseconds()}
 	}
 	m.disk.SetSnapshotFunc(group.Snapshot)
 	m.s.note(m.number, "start", m.life, table.Index(), m.disk.last())
@@ -95,7 +107,7 @@ func (m *member) start() {
 	m.replay()
 	m.s.ledger.checkChain(m)
 	m.in(m.s.between(0, tick), m.tick)
-	m.in(0, func() { m.campaignSoon(foundingGrace) })
+	m.in(0, func() { m.seek(foundingGrace) })
 }
 
 // crash takes everything but the disk.
@@ -107,7 +119,9 @@ func (m *member) crash(why string) {
 	m.s.note(m.number, why, m.life)
 	m.life++
 	m.group, m.inbox, m.saving = nil, nil, false
-	m.s.dropped(m)
+	if !m.silently {
+		m.s.dropped(m)
+	}
 }
 
 func (m *member) crashFor(d time.Duration) {
@@ -241,7 +255,7 @@ func (m *member) save(t *replica.Turn) {
 // carryOut acts on a turn that is durable.
 func (m *member) carryOut(t *replica.Turn) {
 	if t.LeaderChanged {
-		m.leader, m.since = t.Leader, m.ticks
+		m.leaderChanged(t.Leader)
 	}
 	if t.Installed != nil {
 		m.s.stats.Snapshots++

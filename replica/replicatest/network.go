@@ -77,7 +77,10 @@ func (s *Sim) dropped(gone *member) {
 		}
 		s.after(s.between(2*time.Millisecond, 30*time.Millisecond), func() {
 			if gone.group == nil && !s.cut[[2]int{m.number, gone.number}] {
-				m.post(func() { m.forget(gone) })
+				m.post(func() {
+					m.others[gone.number].gone = true
+					m.forget(gone, campaignBase)
+				})
 			}
 		})
 	}

@@ -150,6 +150,7 @@ func (m *member) takeRead(r *read) {
 	m.in(readAgain, func() {
 		if _, waits := m.reads[seq]; waits {
 			delete(m.reads, seq)
+			m.wakeAll()
 			m.takeRead(r)
 		}
 	})

@@ -37,17 +37,20 @@ type Sim struct {
 	clients []*client
 	cut     map[[2]int]bool // messages from, to get lost
 	// calm: nothing breaks any more.
-	calm      bool
-	ledger    ledger
-	history   history
-	violation error
-	stats     Stats
+	calm bool
+	// quietUntil is until when clients begin nothing new.
+	quietUntil time.Duration
+	ledger     ledger
+	history    history
+	violation  error
+	stats      Stats
 }
 
 // Stats says what a run saw, so that a test can tell that it saw something.
 type Stats struct {
 	Entries, Acknowledged, Refused, Reads, Repeats int
 	Leaders, Crashes, Snapshots, Fetches, Cuts     int
+	Silences, Sleeps                               int
 	Rotten, Left                                   int
 	Collects, Pruned, Missing                      int
 }
@@ -156,6 +159,7 @@ func (s *Sim) Run() (err error) {
 		m.restart(s.between(0, 300*time.Millisecond))
 	}
 	s.settle("after the storm")
+	s.slumber()
 	s.lastStand()
 	s.final()
 	return s.violation
@@ -290,6 +294,8 @@ func (t *Stats) Add(s Stats) {
 	t.Snapshots += s.Snapshots
 	t.Fetches += s.Fetches
 	t.Cuts += s.Cuts
+	t.Silences += s.Silences
+	t.Sleeps += s.Sleeps
 	t.Rotten += s.Rotten
 	t.Left += s.Left
 	t.Collects += s.Collects

@@ -14,7 +14,7 @@ func (s *Sim) storm() {
 	}{
 		{f.Crash, s.crashOne}, {f.CrashAll, s.crashAll}, {f.Destroy, s.destroyOne},
 		{f.Split, s.split}, {f.OneWay, s.oneWay}, {f.Pause, s.pauseOne},
-		{f.FalseAlarm, s.falseAlarm}, {f.Unrest, s.stirUp}, {f.Contest, s.contest},
+		{f.FalseAlarm, s.falseAlarm}, {f.Unrest, s.stirUp}, {f.Contest, s.contest}, {f.Lull, s.lull},
 	}
 	total := 0.0
 	for _, step := range steps {
@@ -109,7 +109,7 @@ func (s *Sim) pauseOne() { s.anyone().pause(s.between(50*time.Millisecond, 3*tim
 // falseAlarm has a member believe that another is gone.
 func (s *Sim) falseAlarm() {
 	m, other := s.anyone(), s.anyone()
-	m.post(func() { m.forget(other) })
+	m.post(func() { m.forget(other, campaignBase) })
 }
 
 // stirUp has a member campaign, or a leader hand over, for no reason.
@@ -123,6 +123,9 @@ func (s *Sim) stirUp() {
 		}
 	})
 }
+
+// lull has nobody push for a while, so that the group may fall asleep.
+func (s *Sim) lull() { s.quietUntil = s.now + s.between(time.Second, 5*time.Second) }
 
 // contest has everybody lose sight of the leader and all but one ask for that
 // one's vote, while it crashes and comes back at once: it must know then for

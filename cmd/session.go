@@ -69,6 +69,10 @@ func (c *client) open(ctx context.Context, intent wire.Intent) (*session, error)
 		if err = s.greet(hello, c.address); err == nil {
 			err = c.admit(s, pinned)
 		}
+		var refusal *control.Error
+		if errors.As(err, &refusal) && refusal.Code == wire.FailureCode_FAILURE_BEHIND {
+			err = c.behind(err)
+		}
 		if err == nil {
 			err = c.remember(ctx, s, s.welcome.GetIndex())
 		}
@@ -132,9 +136,17 @@ func (c *client) admit(s *session, pinned pin) error {
 		return c.pins.conflict(s.genesis.Repo, s.genesis.Name, pinned.Genesis, seen)
 	}
 	if s.welcome.GetIndex() < pinned.SeenIndex {
-		return &protocolError{fmt.Sprintf("it answers from index %d, but index %d was seen before", s.welcome.GetIndex(), pinned.SeenIndex)}
+		return c.behind(&protocolError{fmt.Sprintf("it answers from index %d, but index %d was seen before", s.welcome.GetIndex(), pinned.SeenIndex)})
 	}
 	return nil
+}
+
+// behind says how a person goes on when all that answers is older than what this
+// home has seen. The index seen was some member's word and nothing proves it, so
+// either that member was wrong, or the group lost what it had: a program can't tell.
+func (c *client) behind(err error) error {
+	return hinted(err, fmt.Sprintf("ask the owner whether the repository was set back; to take older answers, set seen_index of %s in %s to 0",
+		c.address.RepoID(), c.pins.path()))
 }
 
 // temporary says whether the same question may get another answer from another

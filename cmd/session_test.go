@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -130,6 +131,52 @@ func TestOpenChecksWhoAnswers(t *testing.T) {
 			var refusal *control.Error
 			if name == "a failure, made plain" && (!errors.As(err, &refusal) || refusal.Hint != "look elsewhere") {
 				t.Fatalf("hint of %v", err)
+			}
+		})
+	}
+}
+
+// A member that lied about the index must not shut a home out: whoever answers
+// truthfully later is refused, and the hint leads to answers again.
+func TestWayBackFromAnIndexThatNobodyHas(t *testing.T) {
+	good := testGenesis(testOwner, "demo", 1)
+	refusal := &wire.Failure{Code: wire.FailureCode_FAILURE_BEHIND, Message: "you have seen another index"}
+	for name, honest := range map[string]*wire.ToClient{
+		"a node that looks": {Kind: &wire.ToClient_Failure{Failure: refusal}},
+		"one that does not": welcomeFrame(good.Signed, 5),
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			open := func(answer *wire.ToClient) error {
+				cl := testClient(dir, scripted(t, false, func(conn net.Conn) { _ = wire.WriteFrame(conn, answer) }))
+				s, err := cl.open(t.Context(), wire.Intent_INTENT_FETCH)
+				if err == nil {
+					s.close()
+				}
+				return err
+			}
+			if err := open(welcomeFrame(good.Signed, 1<<60)); err != nil {
+				t.Fatal(err)
+			}
+			err := open(honest)
+			if err == nil || temporary(err) {
+				t.Fatalf("an older answer: %v", err)
+			}
+			path := filepath.Join(dir, "pins.json")
+			want := fmt.Sprintf("set seen_index of %s in %s to 0", good.Repo, path)
+			if hint := hintOf(err); !strings.Contains(hint, want) {
+				t.Fatalf("the hint %q does not say %q", hint, want)
+			}
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			edited := strings.Replace(string(raw), fmt.Sprintf(`"seen_index": %d`, 1<<60), `"seen_index": 0`, 1)
+			if err := os.WriteFile(path, []byte(edited), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := open(welcomeFrame(good.Signed, 5)); err != nil {
+				t.Fatalf("after the edit: %v", err)
 			}
 		})
 	}

@@ -40,7 +40,7 @@ func TestHostileHellos(t *testing.T) {
 		{"short genesis", &wire.OpenSession{Hello: hello(func(h *wire.Hello) { h.Genesis = []byte{1} })}, 2, wire.FailureCode_FAILURE_GENESIS},
 		{"no intent", &wire.OpenSession{Hello: hello(func(h *wire.Hello) { h.Intent = 0 })}, 2, wire.FailureCode_FAILURE_BAD_REQUEST},
 		{"unknown intent", &wire.OpenSession{Hello: hello(func(h *wire.Hello) { h.Intent = 99 })}, 2, wire.FailureCode_FAILURE_BAD_REQUEST},
-		{"from the future", &wire.OpenSession{Hello: hello(func(h *wire.Hello) { h.SeenIndex = 1 << 60 })}, 2, wire.FailureCode_FAILURE_BAD_REQUEST},
+		{"from the future", &wire.OpenSession{Hello: hello(func(h *wire.Hello) { h.SeenIndex = 1 << 60 })}, 2, wire.FailureCode_FAILURE_BEHIND},
 		{"relayed to a follower", &wire.OpenSession{Hello: hello(nil), Relayed: true}, 1, wire.FailureCode_FAILURE_NOT_LEADER},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -186,7 +186,7 @@ func (s *session) checkSeen(p *position) error {
 	case p.stale:
 		return failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("this replica is at index %d and you have seen %d; no leader answers", p.index, seen), "wait until a majority of the replicas is back: peer repo show")
 	}
-	return errBadRequest("you have seen index %d, and the group is at %d", seen, p.index)
+	return failure(wire.FailureCode_FAILURE_BEHIND, fmt.Sprintf("you have seen index %d, and the group is at %d", seen, p.index), "")
 }
 
 func (s *session) welcome(p position, head string) error {

@@ -162,6 +162,7 @@ const (
 	FailureCode_FAILURE_VERSION     FailureCode = 10 // the other side is too old or too new
 	FailureCode_FAILURE_GENESIS     FailureCode = 11 // the pinned genesis is not this repository's
 	FailureCode_FAILURE_INTERNAL    FailureCode = 12
+	FailureCode_FAILURE_BEHIND      FailureCode = 13 // the group is before the index that the client has seen
 )
 
 // Enum value maps for FailureCode.
@@ -180,6 +181,7 @@ var (
 		10: "FAILURE_VERSION",
 		11: "FAILURE_GENESIS",
 		12: "FAILURE_INTERNAL",
+		13: "FAILURE_BEHIND",
 	}
 	FailureCode_value = map[string]int32{
 		"FAILURE_UNSPECIFIED": 0,
@@ -195,6 +197,7 @@ var (
 		"FAILURE_VERSION":     10,
 		"FAILURE_GENESIS":     11,
 		"FAILURE_INTERNAL":    12,
+		"FAILURE_BEHIND":      13,
 	}
 )
 
@@ -1287,7 +1290,7 @@ const file_wire_session_proto_rawDesc = "" +
 	"\x17GIT_VERSION_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rGIT_VERSION_0\x10\x01\x12\x11\n" +
 	"\rGIT_VERSION_1\x10\x02\x12\x11\n" +
-	"\rGIT_VERSION_2\x10\x03*\xaf\x02\n" +
+	"\rGIT_VERSION_2\x10\x03*\xc3\x02\n" +
 	"\vFailureCode\x12\x17\n" +
 	"\x13FAILURE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11FAILURE_NOT_FOUND\x10\x01\x12\x16\n" +
@@ -1302,7 +1305,8 @@ const file_wire_session_proto_rawDesc = "" +
 	"\x0fFAILURE_VERSION\x10\n" +
 	"\x12\x13\n" +
 	"\x0fFAILURE_GENESIS\x10\v\x12\x14\n" +
-	"\x10FAILURE_INTERNAL\x10\fB\vZ\tpeer/wireb\x06proto3"
+	"\x10FAILURE_INTERNAL\x10\f\x12\x12\n" +
+	"\x0eFAILURE_BEHIND\x10\rB\vZ\tpeer/wireb\x06proto3"
 
 var (
 	file_wire_session_proto_rawDescOnce sync.Once

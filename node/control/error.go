@@ -71,6 +71,7 @@ var grpcCodes = [...]codes.Code{
 	wire.FailureCode_FAILURE_BUSY:        codes.Unavailable,
 	wire.FailureCode_FAILURE_VERSION:     codes.Unimplemented,
 	wire.FailureCode_FAILURE_GENESIS:     codes.FailedPrecondition,
+	wire.FailureCode_FAILURE_BEHIND:      codes.FailedPrecondition,
 	wire.FailureCode_FAILURE_INTERNAL:    codes.Internal,
 }
 

@@ -17,7 +17,7 @@ const (
 	// lastedTimes is how many waits a hand-over must last to count as a good one.
 	lastedTimes = 3
 	// waitMax bounds the wait, in bases.
-	waitMax = 16
+	waitMax = 8
 )
 
 // Lead tells that this member begins to lead.

@@ -142,3 +142,37 @@ func FuzzGroupRequest(f *testing.F) {
 		z.say(t, "group/1", from, raw)
 	})
 }
+
+// FuzzRaftBatch: whatever comes on the stream that carries raft's messages and
+// beats, from a member or not. A replica may leave its group over it; the node goes on.
+func FuzzRaftBatch(f *testing.F) {
+	c := nodetest.Start(f, 3, nil)
+	g := c.Found(node.InitOptions{})
+	c.Settle(g)
+	target, other := c.Members[0], c.Members[1].ID
+	about := func(m *wire.RaftMessage) *wire.RaftBatch {
+		m.Repo, m.Genesis = g.Repo[:], g.Hash[:]
+		return &wire.RaftBatch{Messages: []*wire.RaftMessage{m}}
+	}
+	for _, batch := range []*wire.RaftBatch{
+		{}, {Beat: &wire.Beat{Run: 7, SentUs: 1, EchoUs: 1 << 63, HeldUs: 5}}, {Beat: &wire.Beat{Run: 1, EchoUs: 1}},
+		about(&wire.RaftMessage{Sleep: &wire.Sleep{Term: 2, Index: 2}}), about(&wire.RaftMessage{Wake: true}),
+		about(&wire.RaftMessage{Message: []byte{8, 9}}), about(&wire.RaftMessage{Wake: true, Sleep: &wire.Sleep{}, Message: []byte{1}}),
+	} {
+		f.Add(frames(batch, batch), true)
+		f.Add(frames(batch), false)
+	}
+	z := &fuzzed{host: target.Host}
+	f.Fuzz(func(t *testing.T, raw []byte, member bool) {
+		from := other
+		if !member {
+			from = keyOfStranger.PeerID()
+		}
+		z.say(t, "raft/1", from, raw)
+		if target.Node.Asleep(g.Repo); !target.Running() {
+			t.Fatalf("the node ended: %v", target.Node.Err())
+		}
+	})
+}
+
+var keyOfStranger = identity.KeyFromSeed([32]byte{99})

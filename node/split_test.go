@@ -74,6 +74,36 @@ func TestMinority(t *testing.T) {
 	c.Converge(g)
 }
 
+// A member that hears nobody, over connections that all look well, refuses a push
+// and says who does not answer.
+func TestMinorityOfTheSilent(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	leader := c.Settle(g)
+	chain(t, c, client, git.OID{}, 1)
+	for _, m := range c.Others(leader) {
+		c.Net.Silence(leader.ID, m.ID)
+		c.Net.Silence(m.ID, leader.ID)
+	}
+	c.Eventually(func() string {
+		if len(leader.View(g).GetLeader()) > 0 {
+			return "the leader that hears nobody does not step down"
+		}
+		return ""
+	})
+	_, err := client.Once(deadline(t), leader.ID, client.Sign(1, nil, nil, nodetest.Head(main, "refs/heads/x")))
+	if nodetest.CodeOf(err) != wire.FailureCode_FAILURE_NO_QUORUM || !namesAll(err, c.Others(leader)) || !strings.Contains(err.Error(), "1 of 3 replicas answer") {
+		t.Errorf("a push at a minority: %v", err)
+	}
+	for _, r := range leader.View(g).GetReplicas() {
+		if r.GetAlive() != (string(r.GetPeer()) == string(leader.ID)) {
+			t.Errorf("%x is shown as alive: %v", r.GetPeer(), r.GetAlive())
+		}
+	}
+}
+
 func namesAll(err error, members []*nodetest.Member) bool {
 	for _, m := range members {
 		if err == nil || !strings.Contains(err.Error(), m.ID.String()) {

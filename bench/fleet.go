@@ -21,6 +21,7 @@ type fleet struct {
 	dir   string
 	dev   *daemon
 	nodes []*node
+	more  []string // in the environment of nodes that are started again
 }
 
 const (
@@ -166,7 +167,7 @@ func (n *node) restart(ctx context.Context) error {
 		n.own.stop()
 	}
 	var err error
-	if n.own, err = n.fleet.b.start(ctx, n.name, nil, n.fleet.b.peer, "--home", n.home, "node"); err != nil {
+	if n.own, err = n.fleet.b.start(ctx, n.name, n.fleet.more, n.fleet.b.peer, "--home", n.home, "node"); err != nil {
 		return err
 	}
 	n.pid = n.own.pid()

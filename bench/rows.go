@@ -27,6 +27,8 @@ var rows = []row{
 		what: "clients that push to branches of one repository at once: pushes a second, times the copies that each leaves"},
 	{name: "catch-up", rounds: 3, run: catchUp,
 		what: "a replica that was killed and missed small pushes, from the start of its process until all replicas are in sync and it shows the last one"},
+	{name: "fresh-replica", rounds: 3, run: freshReplica,
+		what: "a replica without anything of a large repository, from the start of its process until all replicas are in sync and it shows all"},
 	{name: "idle", rounds: 1, run: idleNodes,
 		what: "nodes that nobody uses"},
 	{name: "start", rounds: 50, run: startUp,

@@ -65,6 +65,10 @@ func TestMinority(t *testing.T) {
 	if !errors.As(err, &failed) || failed.F.GetCode() != wire.FailureCode_FAILURE_NO_QUORUM && failed.F.GetCode() != wire.FailureCode_FAILURE_NOT_LEADER {
 		t.Fatalf("the push at the old leader: %v", err)
 	}
+	// It was proposed, so it may commit yet: only a leader that had noticed may call it refused.
+	if proposed := failed.F.GetCode() == wire.FailureCode_FAILURE_NO_QUORUM; proposed != failed.F.GetUnknown() {
+		t.Errorf("the push at the old leader: %v, unknown: %v", err, failed.F.GetUnknown())
+	}
 	c.Net.Heal()
 	done, err := here.Send(deadline(t), late, c.IDs()...)
 	if err != nil || done.GetOutcome().GetResults()[0].GetCode() != wire.Code_CODE_STALE {

@@ -81,9 +81,14 @@ var mutations = []mutation{
 		in:    "replica", tests: "TestSimulation",
 	},
 	{
-		promise: "one leader", name: "a wiped disk keeps its seat", file: "node/group.go",
-		edits: []string{"if !ok || string(nonce) != string(seat.Nonce) {", "if false && (!ok || string(nonce) != string(seat.Nonce)) {"},
-		in:    "node", tests: "TestWipedFollower|TestWipedStore|TestSeatWithAnotherNonce",
+		promise: "one leader", name: "a disk without the nonce has the seat", file: "node/join.go",
+		edits: []string{"if ok && bytes.Equal(m.Nonce, nonce) {", "if ok || !bytes.Equal(m.Nonce, nonce) {"},
+		in:    "node", tests: "TestSeatWithAnotherNonce|TestWipedStore",
+	},
+	{
+		promise: "one leader", name: "a wiped disk takes part again", file: "node/found.go",
+		edits: []string{"if !ok || !bytes.Equal(nonce, seat.Nonce) {", "if !ok && false && bytes.Equal(nonce, seat.Nonce) {"},
+		in:    "node", tests: "TestHostileGroupRequests|TestWipedStore|TestWipedFollower",
 	},
 	{
 		promise: "one leader", name: "a disk from a backup goes on", file: "replica/step.go",

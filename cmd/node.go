@@ -34,6 +34,7 @@ type nodeCmd struct {
 	GrpcPort portFlag `help:"Serve the control API there too: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
 	GitPort  portFlag `help:"Serve repositories read-only over git:// there: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
 	GitPush  bool     `help:"Take pushes on --git-port as well, under a key of its own that owners must allow."`
+	Stay     bool     `help:"Keep leading a group when a node comes back that should lead it rather."`
 	ReposDir string   `help:"Directory of the bare repositories; by default repos/ in the home." placeholder:"DIR"`
 }
 
@@ -42,7 +43,7 @@ type bootstrapCmd struct{ netFlags }
 // Run runs a node in the foreground.
 func (c *nodeCmd) Run(ctx context.Context, a *app) error {
 	return runNode(ctx, a, &c.netFlags, func(cfg *NodeConfig) error {
-		cfg.GRPCAddr, cfg.GitAddr, cfg.GitPush = string(c.GrpcPort), string(c.GitPort), c.GitPush
+		cfg.GRPCAddr, cfg.GitAddr, cfg.GitPush, cfg.Stay = string(c.GrpcPort), string(c.GitPort), c.GitPush, c.Stay
 		if c.GitPush && c.GitPort == "" {
 			return usage("add --git-port 0", "--git-push without --git-port has nothing to push to")
 		}

@@ -21,6 +21,7 @@ type NodeConfig struct {
 	GRPCAddr   string   // host:port, port 0 for a free one; empty: none
 	GitAddr    string   // likewise
 	GitPush    bool     // the git daemon takes pushes, on loopback
+	Stay       bool     // a leader does not hand over to a better node that came back
 	ReposDir   string
 	MDNS       bool
 	Relay      bool

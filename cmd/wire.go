@@ -89,7 +89,7 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 		p.node, err = node.Open(ctx, node.Config{
 			Key: cfg.Key, ReposDir: cfg.ReposDir, Network: p.transport, Store: p.store, Logger: cfg.Log,
 			Closed: cfg.Secret != "", Version: Version(), Fail: failAt(os.Getenv("PEER_FAIL_AT")),
-			LogKeep: logKeep(os.Getenv("PEER_LOG_KEEP")),
+			Stay: cfg.Stay, LogKeep: logKeep(os.Getenv("PEER_LOG_KEEP")),
 		})
 		if err != nil {
 			return err

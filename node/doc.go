@@ -9,6 +9,12 @@
 // the network: those work on goroutines of their own and report back by posting
 // to the inbox. Fields said to belong to the loop are touched nowhere else.
 //
+// # Who is alive, and who leads
+//
+//	neighbour.go  nodes that share groups beat each other; the round trip; silence
+//	liveness.go   what follows from it: campaigns, hand-over, how fast raft's clock goes
+//	sleep.go      groups that have nothing to do don't tick
+//
 // # The way of a push
 //
 //	session.go   the client says hello; a follower relays it to the leader

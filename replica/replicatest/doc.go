@@ -12,8 +12,9 @@
 // Each member is driven as package node drives it: messages and requests wait
 // while a turn is being saved; Early messages leave before the save, all others
 // after it; payloads arrive on the disk by themselves or because the group
-// needs them; what was applied is published later; a dropped connection starts
-// an election by preference. A crash falls before a save, after it, or at any
+// needs them; what was applied is published later; members beat each other, and
+// one that drops, falls silent or was started again starts an election by
+// preference; a group with nothing to do sleeps. A crash falls before a save, after it, or at any
 // other instant, and takes all that is not on the simulated disk.
 //
 // [Faults] says how bad the run is: lost, doubled, late and overtaking
@@ -29,7 +30,9 @@
 // each transaction applied at most once, the outcome that a client gets is the
 // table's and was durable at a majority, no answer older than what was
 // acknowledged before the question. After the storm: all members come to one
-// table, equal to what their disks hold, under the preferred leader; then all
+// table, equal to what their disks hold, under the preferred leader, and fall
+// asleep; they take a push, get over members that wake alone, a leader that was
+// started again unseen and one that stopped; then all
 // of them crash, and any majority still knows all that was acknowledged.
 // [Sim.CheckHistory] gives what the clients saw to a linearizability checker.
 //

@@ -68,7 +68,7 @@ var mutations = []mutation{
 	{
 		promise: "ordered", name: "the leader answers reads without its followers", file: "replica/group.go",
 		edits: []string{"raft.ReadOnlySafe", "raft.ReadOnlyLeaseBased"},
-		in:    "replica", tests: "TestSimulation",
+		in:    "node", tests: "TestFrozenLeader",
 	},
 	{
 		promise: "ordered", name: "git:// serves what no leader confirmed", file: "cmd/gitd.go",

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // failAt makes the hook that tests use to end the process at a persist point:
@@ -36,4 +37,13 @@ func logKeep(env string) uint64 {
 		return 0
 	}
 	return n
+}
+
+// duration reads how long or how often; zero, for the default, where nothing sensible is said.
+func duration(env string) time.Duration {
+	d, err := time.ParseDuration(env)
+	if err != nil || d < 0 {
+		return 0
+	}
+	return d
 }

@@ -90,6 +90,7 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 			Key: cfg.Key, ReposDir: cfg.ReposDir, Network: p.transport, Store: p.store, Logger: cfg.Log,
 			Closed: cfg.Secret != "", Version: Version(), Fail: failAt(os.Getenv("PEER_FAIL_AT")),
 			Stay: cfg.Stay, LogKeep: logKeep(os.Getenv("PEER_LOG_KEEP")),
+			GCGrace: duration(os.Getenv("PEER_GC_GRACE")), MaintainEvery: duration(os.Getenv("PEER_MAINTAIN_EVERY")),
 		})
 		if err != nil {
 			return err

@@ -16,8 +16,9 @@
 //
 // Objects live in packs under objects/pack. A pack comes into being with its
 // index last, so a pack without an index is the trace of a crash, and git
-// ignores it. Nothing here deletes an object: Repack removes a pack only when
-// another one, already durable, holds all that was in it.
+// ignores it. Repack forgets no object: it removes a pack only when another one,
+// already durable, holds all that was in it. Gather with RemoveGathered does the
+// same for all that some tips reach, and forgets the rest.
 //
 // Refs live in the file packed-refs only, with HEAD beside it, and both are
 // replaced by rename. They are the projection of a table that is kept

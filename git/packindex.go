@@ -85,6 +85,11 @@ func (t oidTable) count() int { return len(t.raw) / t.len }
 func (t oidTable) at(i int) []byte { return t.raw[i*t.len : (i+1)*t.len] }
 
 func (t oidTable) has(oid []byte) bool {
+	_, ok := t.find(oid)
+	return ok
+}
+
+func (t oidTable) find(oid []byte) (int, bool) {
 	i := sort.Search(t.count(), func(i int) bool { return bytes.Compare(t.at(i), oid) >= 0 })
-	return i < t.count() && bytes.Equal(t.at(i), oid)
+	return i, i < t.count() && bytes.Equal(t.at(i), oid)
 }

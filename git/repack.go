@@ -56,7 +56,7 @@ func (r *Repo) repack(ctx context.Context, o RepackOptions) (Repacked, error) {
 	}
 	loose, kept := packs[:0:0], packs[:0:0]
 	for _, p := range packs {
-		if p.kept || o.Keep != nil && o.Keep(p.name) {
+		if p.kept || p.bitmap || o.Keep != nil && o.Keep(p.name) {
 			kept = append(kept, p)
 		} else {
 			loose = append(loose, p)
@@ -94,6 +94,7 @@ type onePack struct {
 	name    string
 	objects uint32
 	kept    bool // an operator, or git, put a .keep file beside it
+	bitmap  bool // it has a bitmap, which a repack would lose
 }
 
 // packs lists the packs, the smallest first.
@@ -117,7 +118,7 @@ func (r *Repo) packs() ([]onePack, error) {
 		if err != nil {
 			return nil, err
 		}
-		packs = append(packs, onePack{name: name, objects: n, kept: there[base+".keep"]})
+		packs = append(packs, onePack{name: name, objects: n, kept: there[base+".keep"], bitmap: there[base+".bitmap"]})
 	}
 	slices.SortFunc(packs, func(a, b onePack) int {
 		return cmp.Or(cmp.Compare(a.objects, b.objects), cmp.Compare(a.name, b.name))
@@ -214,7 +215,7 @@ func (r *Repo) removePacks(done Repacked, packs []onePack) (Repacked, error) {
 			continue
 		}
 		base := strings.TrimSuffix(r.PackPath(p.name), ".pack")
-		for _, ext := range []string{".idx", ".rev", ".bitmap", ".pack"} {
+		for _, ext := range []string{".idx", ".bitmap", ".rev", ".pack"} {
 			if err := os.Remove(base + ext); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return done, err
 			}

@@ -195,6 +195,8 @@ func (r *Repo) RemoveLeftovers() error {
 		r.path("objects", quarantinePrefix+"*"),
 		r.path("objects", "pack", "tmp_*"),
 		r.path("objects", "pack", ".tmp-*"),
+		r.path("objects", "info", "tmp_graph_*"),
+		r.path("objects", "info", "*.lock"),
 		r.path("packed-refs.*"),
 		r.path("*.lock"),
 		filepath.Join(filepath.Dir(r.dir), newPrefix(r.dir)+"*"),

@@ -44,6 +44,7 @@ var persistPoints = []persistPoint{
 	{"seat", 1, []int{ownNode, follower}, (*pointTest).found},
 	{"founded", 1, []int{ownNode, follower}, (*pointTest).found},
 	{"snapshot-objects", 1, []int{ownNode, follower}, (*pointTest).lag},
+	{"gathered", 1, []int{ownNode, follower, leader}, (*pointTest).dropBranch},
 }
 
 const (
@@ -260,4 +261,29 @@ func (p *pointTest) lag() {
 	}
 	p.ok(p.victim.start(p.arm))
 	p.awaitDeath()
+}
+
+// dropBranch has the victim die while it removes the objects of a deleted branch.
+func (p *pointTest) dropBranch() {
+	p.c.t.Helper()
+	soon := []string{"PEER_GC_GRACE=1ms", "PEER_MAINTAIN_EVERY=100ms"}
+	for _, n := range p.c.nodes {
+		env := soon
+		if n == p.victim {
+			env = append([]string{p.arm}, soon...)
+		}
+		p.ok(n.restart(env...))
+	}
+	p.r.awaitLeader(leader)
+	p.ann.git("work", "checkout", "-q", "--detach")
+	p.ann.commit("work", "dropped.bin", randomBytes(uint64(p.count), largeBytes))
+	p.ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/dropped-"+p.victim.name)
+	p.ann.git("work", "push", "-q", "origin", ":refs/heads/dropped-"+p.victim.name)
+	p.ann.git("work", "checkout", "-q", "-")
+	p.awaitDeath()
+	for _, n := range p.c.nodes {
+		if n != p.victim {
+			p.ok(n.restart())
+		}
+	}
 }

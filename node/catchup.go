@@ -138,6 +138,7 @@ func (g *group) fetchPayload(ctx context.Context, need *replica.Need) error {
 	if err != nil {
 		return err
 	}
+	g.readers.pin(need.Index, rawOIDs(news))
 	for _, from := range g.sources(need.From) {
 		err := g.fetchObjects(ctx, from, news)
 		if err == nil {
@@ -233,6 +234,7 @@ func (g *group) fetchTips(ctx context.Context, need *replica.Need) error {
 	if len(tips) == 0 {
 		return nil
 	}
+	g.readers.pin(need.Index, rawOIDs(tips))
 	var errs []error
 	for _, from := range g.sources(need.From) {
 		err := g.fetchObjects(ctx, from, tips)
@@ -247,14 +249,13 @@ func (g *group) fetchTips(ctx context.Context, need *replica.Need) error {
 // fetchObjects gets one pack with what the wants reach and the published refs
 // don't, checks it as a push is checked, and installs it.
 func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []git.OID) (err error) {
+	defer g.readers.fetch()()
 	if _, err := g.repo.Check(ctx, wants, nil); err == nil {
 		return nil // all here already
 	}
 	refs, _, _ := g.pub.list()
 	req := &wire.Objects{Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:]}
-	for _, oid := range unique(wants) {
-		req.Wants = append(req.Wants, oid.Bytes())
-	}
+	req.Wants = rawOIDs(unique(wants))
 	for _, r := range refs {
 		req.Haves = append(req.Haves, r.OID.Bytes())
 	}
@@ -275,6 +276,14 @@ func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []
 		return nil
 	}
 	return g.repo.InstallFiles(q.Name, q.PackPath, q.IdxPath)
+}
+
+func rawOIDs(oids []git.OID) [][]byte {
+	raw := make([][]byte, len(oids))
+	for i, o := range oids {
+		raw[i] = o.Bytes()
+	}
+	return raw
 }
 
 func unique(oids []git.OID) []git.OID {

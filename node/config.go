@@ -41,6 +41,12 @@ type Config struct {
 	// RepairEvery is how often a leader looks whether its groups have the members
 	// that they should. Default 10 s.
 	RepairEvery time.Duration
+	// GCGrace is how long what a branch named stays after it was moved or deleted, so
+	// that pushes which rest on it succeed. Default 14 days.
+	GCGrace time.Duration
+	// MaintainEvery is how often packs are joined, and what may go is looked for.
+	// Default 30 s.
+	MaintainEvery time.Duration
 	// FreeBytesMin is how much room the disk must have for a push. Default 256 MiB.
 	FreeBytesMin int64
 	// Fail is called at each named persist point, and ends the process in tests
@@ -80,6 +86,8 @@ func (c *Config) fill() error {
 	setDefault(&c.PackBytesMax, 8<<30)
 	setDefault(&c.LogKeep, 1000)
 	setDefault(&c.RepairEvery, 10*time.Second)
+	setDefault(&c.GCGrace, 14*24*time.Hour)
+	setDefault(&c.MaintainEvery, 30*time.Second)
 	setDefault(&c.FreeBytesMin, 256<<20)
 	if c.Fail == nil {
 		c.Fail = func(string) {}

@@ -15,6 +15,7 @@ const (
 	failPublishRefs      = "publish-refs"      // refs moved, the published index not yet noted
 	failSeat             = "seat"              // a seat's nonce is on disk, its genesis is not
 	failFounded          = "founded"           // the group is on disk, the repository is not
+	failGathered         = "gathered"          // a new pack holds all that stays, those it replaces are still there
 	failSnapshotObjects  = "snapshot-objects"  // a snapshot's objects are here, its table is not
 )
 
@@ -22,6 +23,6 @@ const (
 func FailPoints() []string {
 	return []string{
 		failSaveBefore, failSaveAfter, failIndexed, failStaged, failStageRecorded, failReplicated, failProposed,
-		failPublishBefore, failPublishInstalled, failPublishRefs, failSeat, failFounded, failSnapshotObjects,
+		failPublishBefore, failPublishInstalled, failPublishRefs, failSeat, failFounded, failSnapshotObjects, failGathered,
 	}
 }

@@ -31,6 +31,9 @@ type group struct {
 	repo    *git.Repo
 	staging *staging
 	pub     *publisher
+	readers readers
+
+	gathering gathering // belongs to the maintenance loop
 	// membership is who has which seat, for those beside the loop.
 	membership atomic.Pointer[replica.Membership]
 
@@ -47,6 +50,7 @@ type group struct {
 	reads          map[uint64]chan<- uint64
 	readSeq        uint64
 	leader         leadership
+	bases          map[uint64]int // of the pushes in flight here
 	announcing     announcing
 	checked        uint64 // the tick in which the leader last said that the group sleeps
 	needing        bool   // something is being fetched; see catchup.go
@@ -103,7 +107,7 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	}
 	g := &group{
 		n: n, genesis: genesis, log: n.log.With("repo", genesis.Name, "id", repo.Short()),
-		waiting: map[txKey][]chan<- *wire.Outcome{}, reads: map[uint64]chan<- uint64{},
+		bases: map[uint64]int{}, waiting: map[txKey][]chan<- *wire.Outcome{}, reads: map[uint64]chan<- uint64{},
 		leader: leadership{changed: make(chan struct{}), pace: election.Pace{BaseTicks: handOverTicks}},
 		// Random, so that an answer meant for the process before is not taken for ours.
 		readSeq: rand.Uint64(),

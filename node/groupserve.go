@@ -123,6 +123,7 @@ func (n *Node) serveObjects(from identity.PeerID, s wire.Stream, req *wire.Objec
 	if err != nil {
 		return errBadRequest("%v", err)
 	}
+	defer g.readers.enter()()
 	objects, err := g.repo.Objects(n.ctx, wants)
 	if err != nil {
 		return err

@@ -7,13 +7,11 @@ import (
 
 	"peer/git"
 	"peer/identity"
+	"peer/wire"
 )
 
-// maintainEvery is how often a node looks for packs to join and seats to forget.
-const maintainEvery = 30 * time.Second
-
 func (n *Node) maintainLoop() {
-	ticker := time.NewTicker(maintainEvery)
+	ticker := time.NewTicker(n.cfg.MaintainEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -23,6 +21,12 @@ func (n *Node) maintainLoop() {
 		}
 		n.dropOldSeats()
 		for _, g := range n.allGroups() {
+			if err := g.proposeFloor(n.ctx); err != nil && n.ctx.Err() == nil {
+				g.log.Debug("floor not raised", "error", err)
+			}
+			if err := g.gather(n.ctx); err != nil && n.ctx.Err() == nil {
+				g.log.Warn("objects not removed", "error", err)
+			}
 			if err := g.repack(n.ctx); err != nil && n.ctx.Err() == nil {
 				g.log.Warn("packs not joined", "error", err)
 			}
@@ -36,6 +40,9 @@ func (n *Node) maintainLoop() {
 // repack joins small packs, so that reading does not slow down with the number
 // of pushes. No object is lost by it, reachable or not.
 func (g *group) repack(ctx context.Context) error {
+	if g.gathering.pending != nil {
+		return nil // the packs are on their way out
+	}
 	done, err := g.repo.Repack(ctx, git.RepackOptions{})
 	if err == nil && done.Name != "" {
 		g.log.Debug("packs joined", "removed", len(done.Removed))
@@ -98,29 +105,39 @@ func (g *group) sweepStaging(ctx context.Context) error {
 // lags may still ask for it, also where the transaction was refused.
 func (g *group) named() (map[string]bool, error) {
 	named := map[string]bool{}
+	return named, g.eachEntry(func(entry *wire.Entry, tx *wire.Transaction) error {
+		if entry.GetPayload() != nil {
+			named[stageKey(tx.GetSigner(), tx.GetId())] = true
+		}
+		return nil
+	})
+}
+
+// eachEntry reads the log.
+func (g *group) eachEntry(each func(*wire.Entry, *wire.Transaction) error) error {
 	first, err := g.raftLog.FirstIndex()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	last, err := g.raftLog.LastIndex()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for from := first; from <= last; {
 		entries, err := g.raftLog.Entries(from, last+1, 8<<20)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, e := range entries {
 			entry, tx, err := decode(e)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			if entry.GetPayload() != nil {
-				named[stageKey(tx.GetSigner(), tx.GetId())] = true
+			if err := each(entry, tx); err != nil {
+				return err
 			}
 		}
 		from += uint64(len(entries))
 	}
-	return named, nil
+	return nil
 }

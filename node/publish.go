@@ -29,8 +29,15 @@ type publisher struct {
 	refs    map[string]git.Ref
 	head    string
 	retired []retiredTip // oldest first
+	floor   uint64
 	// noted is the last index remembered on disk; see note. Only run touches it.
 	noted uint64
+
+	// publishing is held while a publication is installed and its refs moved: what is
+	// in the store by then, refs or retired tips reach. It guards reused, the packs
+	// that were there already when an entry brought them, since that was last asked.
+	publishing sync.Mutex
+	reused     map[string]bool
 
 	// mu guards what follows. Whoever holds both took gate first.
 	mu      sync.Mutex
@@ -49,13 +56,13 @@ type publication struct {
 }
 
 func newPublisher(g *group, t *replica.Table) *publisher {
-	p := &publisher{g: g, noted: g.publishedSaved, changed: make(chan struct{})}
-	p.load(t.Refs(), t.Head(), t.Retired())
+	p := &publisher{g: g, noted: g.publishedSaved, reused: map[string]bool{}, changed: make(chan struct{})}
+	p.load(t.Refs(), t.Head(), t.Retired(), t.Floor())
 	return p
 }
 
-func (p *publisher) load(refs []*wire.Ref, head string, retired []*wire.Retired) {
-	p.retired = loadRetired(retired)
+func (p *publisher) load(refs []*wire.Ref, head string, retired []*wire.Retired, floor uint64) {
+	p.retired, p.floor = loadRetired(retired), floor
 	p.refs, p.head = make(map[string]git.Ref, len(refs)), head
 	for _, r := range refs {
 		if oid, err := git.FromBytes(r.GetOid()); err == nil {
@@ -168,6 +175,8 @@ func (p *publisher) broken(err error) {
 
 func (p *publisher) publish(next publication) error {
 	ctx, fail := p.g.n.ctx, p.g.n.cfg.Fail
+	p.publishing.Lock()
+	defer p.publishing.Unlock()
 	fail(failPublishBefore)
 	for _, a := range next.applied {
 		if err := p.installApplied(ctx, a); err != nil {
@@ -211,6 +220,9 @@ func (p *publisher) installApplied(ctx context.Context, a replica.Applied) error
 // or in the store already.
 func (p *publisher) install(ctx context.Context, signer, id []byte, pl *wire.Payload, news []git.OID) error {
 	repo := p.g.repo
+	if repo.HasPack(pl.GetName()) {
+		p.reused[pl.GetName()] = true
+	}
 	pack, idx, staged := p.g.staging.files(signer, id, pl)
 	switch {
 	case len(pl.GetInlinePack()) > 0:
@@ -237,7 +249,7 @@ func (p *publisher) move(ctx context.Context, next publication) (uint64, error) 
 	moved := next.installed != nil
 	last := next.installed.GetMeta().GetIndex()
 	if moved {
-		p.load(next.installed.GetRefs(), next.installed.GetMeta().GetHead(), next.installed.GetRetired())
+		p.load(next.installed.GetRefs(), next.installed.GetMeta().GetHead(), next.installed.GetRetired(), next.installed.GetMeta().GetFloor())
 	}
 	for _, a := range next.applied {
 		last = a.Index
@@ -274,9 +286,11 @@ func (p *publisher) moveApplied(a replica.Applied) error {
 	return p.retire(a)
 }
 
-// note remembers, now and then, up to where a restart need not publish again.
+// note remembers, now and then, up to where a restart need not publish again. It
+// does so at once where the floor was raised: objects of earlier entries may go,
+// and the log is forgotten no further than what is noted.
 func (p *publisher) note(index uint64) error {
-	if index < p.noted+max(p.g.n.cfg.LogKeep/8, 1) {
+	if index < p.noted+max(p.g.n.cfg.LogKeep/8, 1) && p.currentFloor() <= p.noted {
 		return nil
 	}
 	if err := p.g.n.cfg.Store.Put(publishedKey(p.g.genesis.Repo), binary.BigEndian.AppendUint64(nil, index)); err != nil {

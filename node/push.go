@@ -148,9 +148,16 @@ func (u *push) run(ctx context.Context, hasPack bool) error {
 	return u.done(ctx, outcome)
 }
 
-// hold counts pushes in flight: leadership is not handed over meanwhile.
+// hold counts pushes in flight: meanwhile leadership is not handed over, nor the
+// floor raised above what they rest on.
 func (u *push) hold(ctx context.Context, by int) {
-	_, _ = ask(ctx, u.n, func() bool { u.g.leader.pushes += by; return true }) // a closing node counts nothing
+	_, _ = ask(ctx, u.n, func() bool { // a closing node counts nothing
+		u.g.leader.pushes += by
+		if u.g.bases[u.tx.GetBase()] += by; u.g.bases[u.tx.GetBase()] == 0 {
+			delete(u.g.bases, u.tx.GetBase())
+		}
+		return true
+	})
 }
 
 func (u *push) goAhead(skipPack bool) error {

@@ -40,12 +40,27 @@ func (p *publisher) retire(a replica.Applied) error {
 	if a.Floor == 0 {
 		return nil
 	}
+	p.floor = a.Floor
 	keep := 0
 	for keep < len(p.retired) && p.retired[keep].index <= a.Floor {
 		keep++
 	}
 	p.retired = append([]retiredTip(nil), p.retired[keep:]...)
 	return nil
+}
+
+// currentFloor is the floor of the published table.
+func (p *publisher) currentFloor() uint64 {
+	p.gate.RLock()
+	defer p.gate.RUnlock()
+	return p.floor
+}
+
+// hasRetired says whether there is anything to collect.
+func (p *publisher) hasRetired() bool {
+	p.gate.RLock()
+	defer p.gate.RUnlock()
+	return len(p.retired) > 0
 }
 
 // tips are the refs, and what they left after base, as published at an index.

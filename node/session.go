@@ -212,6 +212,7 @@ func (s *session) fetch(ctx context.Context, open *wire.OpenSession) error {
 	if err := s.welcome(p, s.g.pub.currentHead()); err != nil {
 		return err
 	}
+	defer s.g.readers.enter()()
 	body := moving{Stream: s.stream}
 	if s.hello.GetIntent() == wire.Intent_INTENT_ARCHIVE {
 		err = s.g.repo.UploadArchive(ctx, body, body, &s.g.pub.gate)

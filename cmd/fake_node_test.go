@@ -154,6 +154,51 @@ func (n *fakeNode) ReleaseLock(_ context.Context, q *pb.ReleaseLockRequest) (*pb
 	return &pb.LockReply{}, nil
 }
 
+func (n *fakeNode) Log(_ context.Context, q *pb.LogRequest) (*pb.LogReply, error) {
+	r, err := n.find(q.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	did := n.cfg.Key.Public().DID()
+	return &pb.LogReply{First: 3, Index: 5, Peer: r.GetLeader(), Entries: []*pb.LogEntry{
+		{Index: 3, Term: 1},
+		{Index: 4, Term: 1, UnixMs: 1_700_000_000_000, Signer: did, Changes: []*pb.LogChange{
+			{Kind: "ref", Name: "refs/heads/main", New: strings.Repeat("a", 40)},
+			{Kind: "ref", Name: "refs/heads/evil\x1b[2J", Old: strings.Repeat("a", 40), New: strings.Repeat("b", 40), Refused: "it is elsewhere"},
+		}},
+		{Index: 5, Term: 2, UnixMs: 1_700_000_001_000, Signer: did, Refused: "signed for entries 1 to 4, this is 5"},
+	}}, nil
+}
+
+func (n *fakeNode) Why(_ context.Context, q *pb.WhyRequest) (*pb.WhyReply, error) {
+	r, err := n.find(q.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	return &pb.WhyReply{Repo: r, Reasons: []*pb.Reason{
+		{What: "it leads"}, {What: "the disk is full", Hint: "make room", Refuses: true},
+	}}, nil
+}
+
+func (n *fakeNode) Verify(_ context.Context, q *pb.VerifyRequest, emit func(*pb.VerifyReply) error) error {
+	r, err := n.find(q.GetRepo())
+	if err != nil {
+		return err
+	}
+	said := []*pb.VerifyReply{{Peer: "12D3KooWfake1", Progress: "checking"}, {Peer: "12D3KooWfake1", Done: true, Index: 5, LogFirst: 2, Refs: 1}}
+	if q.GetDeep() {
+		said = append(said, &pb.VerifyReply{Peer: "12D3KooWfake2", Done: true, Index: 5, Findings: []*pb.Finding{
+			{Part: "objects", Detail: "missing blob"}, {Part: "refs", Detail: "refs/heads/x is in git and not in the table", Mended: true},
+		}}, &pb.VerifyReply{Peer: r.GetLeader(), Done: true, Error: "no answer"})
+	}
+	for _, v := range said {
+		if err := emit(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (n *fakeNode) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
 	if err := emit(&pb.Event{Repo: firstSet(repo, "all"), Kind: "commit", Index: 2, Term: 1, Leader: n.cfg.Key.PeerID().String(), Refs: []*pb.RefChange{
 		{Name: "refs/heads/main", New: strings.Repeat("a", 40)},

@@ -17,7 +17,11 @@ type grammar struct {
 	Status    statusCmd    `cmd:"" group:"node" help:"Describe the node, or one repository."`
 	Watch     watchCmd     `cmd:"" group:"node" help:"Print what happens to repositories, as it happens."`
 
-	Init initCmd `cmd:"" group:"repo" help:"Create a repository in the network."`
+	Init   initCmd   `cmd:"" group:"repo" help:"Create a repository in the network."`
+	Log    logCmd    `cmd:"" group:"repo" help:"Print who moved what, and when."`
+	Verify verifyCmd `cmd:"" group:"repo" help:"Have every replica check its objects, refs and log against each other."`
+	Why    whyCmd    `cmd:"" group:"repo" help:"Say who leads, lags or is silent, and why a push would be refused now."`
+
 	Repo repoCmd `cmd:"" group:"repo" help:"Look at repositories, and lock them."`
 
 	Clone  cloneCmd  `cmd:"" passthrough:"" group:"git" help:"Clone a repository: git clone."`

@@ -32,6 +32,14 @@ func openDialer(ctx context.Context, h *Home) (dialer, error) {
 }
 
 func dialAlone(ctx context.Context, h *Home) (dialer, error) {
+	c, err := dialLone(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func dialLone(ctx context.Context, h *Home) (*loneClient, error) {
 	network, err := h.Network()
 	if err != nil {
 		return nil, err

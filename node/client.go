@@ -24,6 +24,11 @@ type Client struct {
 	log *slog.Logger
 	// cache remembers geneses; nil where nothing is remembered.
 	cache Cache
+	// What a node adds to it, nil where none runs: a session with its own replica,
+	// whose genesis it knows, and when it last heard of another node.
+	own        func() (wire.Stream, error)
+	ownGenesis func(identity.RepoID) *replica.Genesis
+	heardAt    func(identity.PeerID) time.Time
 	// members is who has seats in groups that changed since they were founded.
 	members memberCache
 }
@@ -263,11 +268,17 @@ func (c *Client) showAt(ctx context.Context, g *replica.Genesis, peer identity.P
 
 // greet says hello in the name of this home.
 func (c *Client) greet(s wire.Stream, g *replica.Genesis, intent wire.Intent) error {
+	return c.greetWith(s, g, func(h *wire.Hello) { h.Intent = intent })
+}
+
+func (c *Client) greetWith(s wire.Stream, g *replica.Genesis, edit func(*wire.Hello)) error {
 	public := c.key.Public()
-	hello, err := replica.Seal(c.key, identity.DomainHello, &wire.Hello{
+	h := &wire.Hello{
 		Version: protocolVersion, Repo: g.Repo[:], Genesis: g.Hash[:], User: public[:],
-		Nonce: []byte(time.Now().Format(time.RFC3339Nano)), Intent: intent,
-	})
+		Nonce: []byte(time.Now().Format(time.RFC3339Nano)),
+	}
+	edit(h)
+	hello, err := replica.Seal(c.key, identity.DomainHello, h)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"peer/identity"
 	"peer/replica"
@@ -43,4 +44,30 @@ func (n *Node) ownSession() (wire.Stream, error) {
 	}
 	n.spawn(func() { n.serveSession(n.self, server) })
 	return client, nil
+}
+
+// knownGenesis is of a repository that has a replica here, in whatever state. It
+// also has the client know who has seats now.
+func (n *Node) knownGenesis(repo identity.RepoID) *replica.Genesis {
+	if g := n.group(repo); g != nil {
+		ms := g.members()
+		n.members.put(repo, ms.Index, ms.Members)
+		return g.genesis
+	}
+	if b := n.brokenGroup(repo); b != nil && len(b.genesis.Members) > 0 {
+		return b.genesis
+	}
+	return nil
+}
+
+// lastHeard is when another node of this one's groups last gave a sign of life;
+// zero while it does, and where none is known.
+func (n *Node) lastHeard(p identity.PeerID) time.Time {
+	nb := n.near.get(p)
+	if nb == nil || n.answers(p) {
+		return time.Time{}
+	}
+	nb.mu.Lock()
+	defer nb.mu.Unlock()
+	return nb.cameAt
 }

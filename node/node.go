@@ -43,7 +43,7 @@ type Node struct {
 	repairs repairs
 	events  hub
 	// admitted bounds what strangers can keep busy.
-	sessions, smallPushes, largePushes, servedPacks chan struct{}
+	sessions, smallPushes, largePushes, servedPacks, verifying chan struct{}
 
 	// fresh tells the announcer of groups that others should hear of soon. When
 	// it is full they wait for their turn.
@@ -72,6 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		smallPushes: make(chan struct{}, smallPushesMax),
 		largePushes: make(chan struct{}, largePushesMax),
 		servedPacks: make(chan struct{}, largePushesMax),
+		verifying:   make(chan struct{}, 1),
 		fresh:       make(chan *group, freshQueued),
 		groups:      map[identity.RepoID]*group{},
 		broken:      map[identity.RepoID]*broken{},
@@ -100,6 +101,8 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		n.groups[repo] = g
 		n.meet(g)
 	}
+	n.own, n.heardAt = n.ownSession, n.lastHeard
+	n.ownGenesis = n.knownGenesis
 	n.start()
 	return n, nil
 }

@@ -83,6 +83,20 @@ func (p *publisher) force(index uint64) error {
 	return nil
 }
 
+// again writes the published refs once more, over whatever somebody put there.
+func (p *publisher) again() error {
+	p.gate.Lock()
+	defer p.gate.Unlock()
+	return p.g.repo.WriteRefs(p.listing())
+}
+
+// published is the index that the listing belongs to.
+func (p *publisher) published() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.index
+}
+
 func (p *publisher) advance(index uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -131,6 +131,10 @@ func (s *session) serve(open *wire.OpenSession) error {
 		return s.fetch(ctx, open)
 	case wire.Intent_INTENT_SHOW:
 		return s.show(ctx)
+	case wire.Intent_INTENT_LOG:
+		return s.sendLog(ctx)
+	case wire.Intent_INTENT_VERIFY:
+		return s.verify(ctx)
 	case wire.Intent_INTENT_PUSH:
 		return s.push(ctx, open)
 	}
@@ -250,6 +254,9 @@ func (s *session) show(ctx context.Context) error {
 	}
 	described, err := s.n.describe(ctx, s.g)
 	if err != nil {
+		return err
+	}
+	if described.Refuses, err = s.refusesPush(ctx); err != nil {
 		return err
 	}
 	return send(s.stream, &wire.ToClient{Kind: &wire.ToClient_State{State: described}})

@@ -10,6 +10,8 @@
 //   Chunk … (the last is empty) ->  (unless skip_pack)
 //                               <-  Progress … PushDone | Failure
 //   intent SHOW:                <-  RepoState
+//   intent LOG:                 <-  LogPage … (the last one has done set)
+//   intent VERIFY:              <-  Progress … Verified | Failure
 //
 // Each message but git's own bytes is a frame: four bytes of length, big
 // endian, then the protobuf.
@@ -45,6 +47,8 @@ const (
 	Intent_INTENT_PUSH        Intent = 2
 	Intent_INTENT_SHOW        Intent = 3
 	Intent_INTENT_ARCHIVE     Intent = 4
+	Intent_INTENT_LOG         Intent = 5
+	Intent_INTENT_VERIFY      Intent = 6
 )
 
 // Enum value maps for Intent.
@@ -55,6 +59,8 @@ var (
 		2: "INTENT_PUSH",
 		3: "INTENT_SHOW",
 		4: "INTENT_ARCHIVE",
+		5: "INTENT_LOG",
+		6: "INTENT_VERIFY",
 	}
 	Intent_value = map[string]int32{
 		"INTENT_UNSPECIFIED": 0,
@@ -62,6 +68,8 @@ var (
 		"INTENT_PUSH":        2,
 		"INTENT_SHOW":        3,
 		"INTENT_ARCHIVE":     4,
+		"INTENT_LOG":         5,
+		"INTENT_VERIFY":      6,
 	}
 )
 
@@ -240,6 +248,8 @@ type Hello struct {
 	Intent        Intent                 `protobuf:"varint,7,opt,name=intent,proto3,enum=peer.wire.v1.Intent" json:"intent,omitempty"`
 	StaleOk       bool                   `protobuf:"varint,8,opt,name=stale_ok,json=staleOk,proto3" json:"stale_ok,omitempty"` // answer from the published index without asking the leader
 	GitVersion    GitVersion             `protobuf:"varint,9,opt,name=git_version,json=gitVersion,proto3,enum=peer.wire.v1.GitVersion" json:"git_version,omitempty"`
+	LogCount      uint32                 `protobuf:"varint,10,opt,name=log_count,json=logCount,proto3" json:"log_count,omitempty"` // LOG: so many entries, the last ones
+	Deep          bool                   `protobuf:"varint,11,opt,name=deep,proto3" json:"deep,omitempty"`                         // VERIFY: read every byte of every object
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -335,6 +345,20 @@ func (x *Hello) GetGitVersion() GitVersion {
 		return x.GitVersion
 	}
 	return GitVersion_GIT_VERSION_UNSPECIFIED
+}
+
+func (x *Hello) GetLogCount() uint32 {
+	if x != nil {
+		return x.LogCount
+	}
+	return 0
+}
+
+func (x *Hello) GetDeep() bool {
+	if x != nil {
+		return x.Deep
+	}
+	return false
 }
 
 type OpenSession struct {
@@ -840,6 +864,8 @@ type ToClient struct {
 	//	*ToClient_Progress
 	//	*ToClient_Done
 	//	*ToClient_State
+	//	*ToClient_Log
+	//	*ToClient_Verified
 	Kind          isToClient_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -945,6 +971,24 @@ func (x *ToClient) GetState() *RepoState {
 	return nil
 }
 
+func (x *ToClient) GetLog() *LogPage {
+	if x != nil {
+		if x, ok := x.Kind.(*ToClient_Log); ok {
+			return x.Log
+		}
+	}
+	return nil
+}
+
+func (x *ToClient) GetVerified() *Verified {
+	if x != nil {
+		if x, ok := x.Kind.(*ToClient_Verified); ok {
+			return x.Verified
+		}
+	}
+	return nil
+}
+
 type isToClient_Kind interface {
 	isToClient_Kind()
 }
@@ -977,6 +1021,14 @@ type ToClient_State struct {
 	State *RepoState `protobuf:"bytes,7,opt,name=state,proto3,oneof"`
 }
 
+type ToClient_Log struct {
+	Log *LogPage `protobuf:"bytes,8,opt,name=log,proto3,oneof"`
+}
+
+type ToClient_Verified struct {
+	Verified *Verified `protobuf:"bytes,9,opt,name=verified,proto3,oneof"`
+}
+
 func (*ToClient_Welcome) isToClient_Kind() {}
 
 func (*ToClient_Failure) isToClient_Kind() {}
@@ -990,6 +1042,10 @@ func (*ToClient_Progress) isToClient_Kind() {}
 func (*ToClient_Done) isToClient_Kind() {}
 
 func (*ToClient_State) isToClient_Kind() {}
+
+func (*ToClient_Log) isToClient_Kind() {}
+
+func (*ToClient_Verified) isToClient_Kind() {}
 
 // RepoState is what one replica knows about its group.
 type RepoState struct {
@@ -1005,6 +1061,7 @@ type RepoState struct {
 	Settings      *Settings              `protobuf:"bytes,9,opt,name=settings,proto3" json:"settings,omitempty"`
 	Plan          string                 `protobuf:"bytes,10,opt,name=plan,proto3" json:"plan,omitempty"` // what the leader does about the members, or what keeps it from it
 	Tombstone     *Tombstone             `protobuf:"bytes,11,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
+	Refuses       *Failure               `protobuf:"bytes,12,opt,name=refuses,proto3" json:"refuses,omitempty"` // what it would answer now to a push by whoever asks; absent: nothing against it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1116,6 +1173,13 @@ func (x *RepoState) GetTombstone() *Tombstone {
 	return nil
 }
 
+func (x *RepoState) GetRefuses() *Failure {
+	if x != nil {
+		return x.Refuses
+	}
+	return nil
+}
+
 type ReplicaState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
@@ -1200,11 +1264,396 @@ func (x *ReplicaState) GetRaftId() uint64 {
 	return 0
 }
 
+// LogPage is a part of the log that one replica still keeps, in order.
+type LogPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	First         uint64                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"` // where the log begins here; what came before is only in the refs
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"` // applied here
+	Entries       []*LogEntry            `protobuf:"bytes,3,rep,name=entries,proto3" json:"entries,omitempty"`
+	Done          bool                   `protobuf:"varint,4,opt,name=done,proto3" json:"done,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogPage) Reset() {
+	*x = LogPage{}
+	mi := &file_wire_session_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogPage) ProtoMessage() {}
+
+func (x *LogPage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_session_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogPage.ProtoReflect.Descriptor instead.
+func (*LogPage) Descriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LogPage) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *LogPage) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *LogPage) GetEntries() []*LogEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *LogPage) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+// LogEntry is an entry and what became of it.
+type LogEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	StampUnixMs   int64                  `protobuf:"varint,3,opt,name=stamp_unix_ms,json=stampUnixMs,proto3" json:"stamp_unix_ms,omitempty"`
+	Signer        []byte                 `protobuf:"bytes,4,opt,name=signer,proto3" json:"signer,omitempty"` // empty: the group's own
+	Changes       []*LogChange           `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	More          uint32                 `protobuf:"varint,6,opt,name=more,proto3" json:"more,omitempty"`    // changes that were left out
+	Result        *Result                `protobuf:"bytes,7,opt,name=result,proto3" json:"result,omitempty"` // of the transaction as a whole; absent where its outcome is forgotten
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogEntry) Reset() {
+	*x = LogEntry{}
+	mi := &file_wire_session_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogEntry) ProtoMessage() {}
+
+func (x *LogEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_session_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
+func (*LogEntry) Descriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *LogEntry) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *LogEntry) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *LogEntry) GetStampUnixMs() int64 {
+	if x != nil {
+		return x.StampUnixMs
+	}
+	return 0
+}
+
+func (x *LogEntry) GetSigner() []byte {
+	if x != nil {
+		return x.Signer
+	}
+	return nil
+}
+
+func (x *LogEntry) GetChanges() []*LogChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *LogEntry) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *LogEntry) GetResult() *Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// LogChange is one operation.
+type LogChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // ref, head, lock, unlock, settings, remove, members, collect
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // of the ref; of HEAD's branch
+	Old           []byte                 `protobuf:"bytes,3,opt,name=old,proto3" json:"old,omitempty"`
+	New           []byte                 `protobuf:"bytes,4,opt,name=new,proto3" json:"new,omitempty"`
+	Result        *Result                `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"` // absent where the outcome is forgotten
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogChange) Reset() {
+	*x = LogChange{}
+	mi := &file_wire_session_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogChange) ProtoMessage() {}
+
+func (x *LogChange) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_session_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogChange.ProtoReflect.Descriptor instead.
+func (*LogChange) Descriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LogChange) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LogChange) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LogChange) GetOld() []byte {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
+func (x *LogChange) GetNew() []byte {
+	if x != nil {
+		return x.New
+	}
+	return nil
+}
+
+func (x *LogChange) GetResult() *Result {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// Verified is what one replica found when it checked itself.
+type Verified struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	State         *StateHash             `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	LogFirst      uint64                 `protobuf:"varint,3,opt,name=log_first,json=logFirst,proto3" json:"log_first,omitempty"`
+	LogLast       uint64                 `protobuf:"varint,4,opt,name=log_last,json=logLast,proto3" json:"log_last,omitempty"`
+	Refs          uint64                 `protobuf:"varint,5,opt,name=refs,proto3" json:"refs,omitempty"`
+	Findings      []*Finding             `protobuf:"bytes,6,rep,name=findings,proto3" json:"findings,omitempty"` // nothing: all is well
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Verified) Reset() {
+	*x = Verified{}
+	mi := &file_wire_session_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Verified) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Verified) ProtoMessage() {}
+
+func (x *Verified) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_session_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Verified.ProtoReflect.Descriptor instead.
+func (*Verified) Descriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Verified) GetPeer() []byte {
+	if x != nil {
+		return x.Peer
+	}
+	return nil
+}
+
+func (x *Verified) GetState() *StateHash {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
+func (x *Verified) GetLogFirst() uint64 {
+	if x != nil {
+		return x.LogFirst
+	}
+	return 0
+}
+
+func (x *Verified) GetLogLast() uint64 {
+	if x != nil {
+		return x.LogLast
+	}
+	return 0
+}
+
+func (x *Verified) GetRefs() uint64 {
+	if x != nil {
+		return x.Refs
+	}
+	return 0
+}
+
+func (x *Verified) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+// Finding is something that is not as it should be.
+type Finding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          string                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"` // table, log, refs, objects, replica
+	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	Mended        bool                   `protobuf:"varint,3,opt,name=mended,proto3" json:"mended,omitempty"` // by the check itself
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_wire_session_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_session_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Finding) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *Finding) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Finding) GetMended() bool {
+	if x != nil {
+		return x.Mended
+	}
+	return false
+}
+
 var File_wire_session_proto protoreflect.FileDescriptor
 
 const file_wire_session_proto_rawDesc = "" +
 	"\n" +
-	"\x12wire/session.proto\x12\fpeer.wire.v1\x1a\x0ewire/log.proto\"\x9c\x02\n" +
+	"\x12wire/session.proto\x12\fpeer.wire.v1\x1a\x0ewire/log.proto\"\xcd\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04repo\x18\x02 \x01(\fR\x04repo\x12\x18\n" +
@@ -1216,7 +1665,10 @@ const file_wire_session_proto_rawDesc = "" +
 	"\x06intent\x18\a \x01(\x0e2\x14.peer.wire.v1.IntentR\x06intent\x12\x19\n" +
 	"\bstale_ok\x18\b \x01(\bR\astaleOk\x129\n" +
 	"\vgit_version\x18\t \x01(\x0e2\x18.peer.wire.v1.GitVersionR\n" +
-	"gitVersion\"S\n" +
+	"gitVersion\x12\x1b\n" +
+	"\tlog_count\x18\n" +
+	" \x01(\rR\blogCount\x12\x12\n" +
+	"\x04deep\x18\v \x01(\bR\x04deep\"S\n" +
 	"\vOpenSession\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\x05hello\x12\x18\n" +
 	"\arelayed\x18\x02 \x01(\bR\arelayed\"\xb9\x01\n" +
@@ -1249,7 +1701,7 @@ const file_wire_session_proto_rawDesc = "" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x03 \x01(\tR\x04hint\x12\x16\n" +
 	"\x06leader\x18\x04 \x01(\fR\x06leader\x12\x18\n" +
-	"\aunknown\x18\x05 \x01(\bR\aunknown\"\xe2\x02\n" +
+	"\aunknown\x18\x05 \x01(\bR\aunknown\"\xc3\x03\n" +
 	"\bToClient\x121\n" +
 	"\awelcome\x18\x01 \x01(\v2\x15.peer.wire.v1.WelcomeH\x00R\awelcome\x121\n" +
 	"\afailure\x18\x02 \x01(\v2\x15.peer.wire.v1.FailureH\x00R\afailure\x12+\n" +
@@ -1257,8 +1709,10 @@ const file_wire_session_proto_rawDesc = "" +
 	"\x02go\x18\x04 \x01(\v2\x14.peer.wire.v1.PushGoH\x00R\x02go\x124\n" +
 	"\bprogress\x18\x05 \x01(\v2\x16.peer.wire.v1.ProgressH\x00R\bprogress\x12,\n" +
 	"\x04done\x18\x06 \x01(\v2\x16.peer.wire.v1.PushDoneH\x00R\x04done\x12/\n" +
-	"\x05state\x18\a \x01(\v2\x17.peer.wire.v1.RepoStateH\x00R\x05stateB\x06\n" +
-	"\x04kind\"\x8a\x03\n" +
+	"\x05state\x18\a \x01(\v2\x17.peer.wire.v1.RepoStateH\x00R\x05state\x12)\n" +
+	"\x03log\x18\b \x01(\v2\x15.peer.wire.v1.LogPageH\x00R\x03log\x124\n" +
+	"\bverified\x18\t \x01(\v2\x16.peer.wire.v1.VerifiedH\x00R\bverifiedB\x06\n" +
+	"\x04kind\"\xbb\x03\n" +
 	"\tRepoState\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12.\n" +
 	"\agenesis\x18\x02 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x16\n" +
@@ -1271,20 +1725,54 @@ const file_wire_session_proto_rawDesc = "" +
 	"\bsettings\x18\t \x01(\v2\x16.peer.wire.v1.SettingsR\bsettings\x12\x12\n" +
 	"\x04plan\x18\n" +
 	" \x01(\tR\x04plan\x125\n" +
-	"\ttombstone\x18\v \x01(\v2\x17.peer.wire.v1.TombstoneR\ttombstone\"\xa8\x01\n" +
+	"\ttombstone\x18\v \x01(\v2\x17.peer.wire.v1.TombstoneR\ttombstone\x12/\n" +
+	"\arefuses\x18\f \x01(\v2\x15.peer.wire.v1.FailureR\arefuses\"\xa8\x01\n" +
 	"\fReplicaState\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x14\n" +
 	"\x05alive\x18\x02 \x01(\bR\x05alive\x12\x17\n" +
 	"\ain_sync\x18\x03 \x01(\bR\x06inSync\x12\x14\n" +
 	"\x05index\x18\x04 \x01(\x04R\x05index\x12&\n" +
 	"\x04role\x18\x05 \x01(\x0e2\x12.peer.wire.v1.RoleR\x04role\x12\x17\n" +
-	"\araft_id\x18\x06 \x01(\x04R\x06raftId*h\n" +
+	"\araft_id\x18\x06 \x01(\x04R\x06raftId\"{\n" +
+	"\aLogPage\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x120\n" +
+	"\aentries\x18\x03 \x03(\v2\x16.peer.wire.v1.LogEntryR\aentries\x12\x12\n" +
+	"\x04done\x18\x04 \x01(\bR\x04done\"\xe5\x01\n" +
+	"\bLogEntry\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\"\n" +
+	"\rstamp_unix_ms\x18\x03 \x01(\x03R\vstampUnixMs\x12\x16\n" +
+	"\x06signer\x18\x04 \x01(\fR\x06signer\x121\n" +
+	"\achanges\x18\x05 \x03(\v2\x17.peer.wire.v1.LogChangeR\achanges\x12\x12\n" +
+	"\x04more\x18\x06 \x01(\rR\x04more\x12,\n" +
+	"\x06result\x18\a \x01(\v2\x14.peer.wire.v1.ResultR\x06result\"\x85\x01\n" +
+	"\tLogChange\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
+	"\x03old\x18\x03 \x01(\fR\x03old\x12\x10\n" +
+	"\x03new\x18\x04 \x01(\fR\x03new\x12,\n" +
+	"\x06result\x18\x05 \x01(\v2\x14.peer.wire.v1.ResultR\x06result\"\xcc\x01\n" +
+	"\bVerified\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\fR\x04peer\x12-\n" +
+	"\x05state\x18\x02 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\x12\x1b\n" +
+	"\tlog_first\x18\x03 \x01(\x04R\blogFirst\x12\x19\n" +
+	"\blog_last\x18\x04 \x01(\x04R\alogLast\x12\x12\n" +
+	"\x04refs\x18\x05 \x01(\x04R\x04refs\x121\n" +
+	"\bfindings\x18\x06 \x03(\v2\x15.peer.wire.v1.FindingR\bfindings\"M\n" +
+	"\aFinding\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\tR\x04part\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06mended\x18\x03 \x01(\bR\x06mended*\x8b\x01\n" +
 	"\x06Intent\x12\x16\n" +
 	"\x12INTENT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fINTENT_FETCH\x10\x01\x12\x0f\n" +
 	"\vINTENT_PUSH\x10\x02\x12\x0f\n" +
 	"\vINTENT_SHOW\x10\x03\x12\x12\n" +
-	"\x0eINTENT_ARCHIVE\x10\x04*b\n" +
+	"\x0eINTENT_ARCHIVE\x10\x04\x12\x0e\n" +
+	"\n" +
+	"INTENT_LOG\x10\x05\x12\x11\n" +
+	"\rINTENT_VERIFY\x10\x06*b\n" +
 	"\n" +
 	"GitVersion\x12\x1b\n" +
 	"\x17GIT_VERSION_UNSPECIFIED\x10\x00\x12\x11\n" +
@@ -1321,7 +1809,7 @@ func file_wire_session_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_session_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wire_session_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_wire_session_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_wire_session_proto_goTypes = []any{
 	(Intent)(0),          // 0: peer.wire.v1.Intent
 	(GitVersion)(0),      // 1: peer.wire.v1.GitVersion
@@ -1338,22 +1826,29 @@ var file_wire_session_proto_goTypes = []any{
 	(*ToClient)(nil),     // 12: peer.wire.v1.ToClient
 	(*RepoState)(nil),    // 13: peer.wire.v1.RepoState
 	(*ReplicaState)(nil), // 14: peer.wire.v1.ReplicaState
-	(*Signed)(nil),       // 15: peer.wire.v1.Signed
-	(*Ref)(nil),          // 16: peer.wire.v1.Ref
-	(*Outcome)(nil),      // 17: peer.wire.v1.Outcome
-	(*Lock)(nil),         // 18: peer.wire.v1.Lock
-	(*Settings)(nil),     // 19: peer.wire.v1.Settings
-	(*Tombstone)(nil),    // 20: peer.wire.v1.Tombstone
-	(Role)(0),            // 21: peer.wire.v1.Role
+	(*LogPage)(nil),      // 15: peer.wire.v1.LogPage
+	(*LogEntry)(nil),     // 16: peer.wire.v1.LogEntry
+	(*LogChange)(nil),    // 17: peer.wire.v1.LogChange
+	(*Verified)(nil),     // 18: peer.wire.v1.Verified
+	(*Finding)(nil),      // 19: peer.wire.v1.Finding
+	(*Signed)(nil),       // 20: peer.wire.v1.Signed
+	(*Ref)(nil),          // 21: peer.wire.v1.Ref
+	(*Outcome)(nil),      // 22: peer.wire.v1.Outcome
+	(*Lock)(nil),         // 23: peer.wire.v1.Lock
+	(*Settings)(nil),     // 24: peer.wire.v1.Settings
+	(*Tombstone)(nil),    // 25: peer.wire.v1.Tombstone
+	(Role)(0),            // 26: peer.wire.v1.Role
+	(*Result)(nil),       // 27: peer.wire.v1.Result
+	(*StateHash)(nil),    // 28: peer.wire.v1.StateHash
 }
 var file_wire_session_proto_depIdxs = []int32{
 	0,  // 0: peer.wire.v1.Hello.intent:type_name -> peer.wire.v1.Intent
 	1,  // 1: peer.wire.v1.Hello.git_version:type_name -> peer.wire.v1.GitVersion
-	15, // 2: peer.wire.v1.OpenSession.hello:type_name -> peer.wire.v1.Signed
-	15, // 3: peer.wire.v1.Welcome.genesis:type_name -> peer.wire.v1.Signed
-	16, // 4: peer.wire.v1.RefList.refs:type_name -> peer.wire.v1.Ref
-	15, // 5: peer.wire.v1.PushRequest.transaction:type_name -> peer.wire.v1.Signed
-	17, // 6: peer.wire.v1.PushDone.outcome:type_name -> peer.wire.v1.Outcome
+	20, // 2: peer.wire.v1.OpenSession.hello:type_name -> peer.wire.v1.Signed
+	20, // 3: peer.wire.v1.Welcome.genesis:type_name -> peer.wire.v1.Signed
+	21, // 4: peer.wire.v1.RefList.refs:type_name -> peer.wire.v1.Ref
+	20, // 5: peer.wire.v1.PushRequest.transaction:type_name -> peer.wire.v1.Signed
+	22, // 6: peer.wire.v1.PushDone.outcome:type_name -> peer.wire.v1.Outcome
 	2,  // 7: peer.wire.v1.Failure.code:type_name -> peer.wire.v1.FailureCode
 	5,  // 8: peer.wire.v1.ToClient.welcome:type_name -> peer.wire.v1.Welcome
 	11, // 9: peer.wire.v1.ToClient.failure:type_name -> peer.wire.v1.Failure
@@ -1362,17 +1857,26 @@ var file_wire_session_proto_depIdxs = []int32{
 	10, // 12: peer.wire.v1.ToClient.progress:type_name -> peer.wire.v1.Progress
 	9,  // 13: peer.wire.v1.ToClient.done:type_name -> peer.wire.v1.PushDone
 	13, // 14: peer.wire.v1.ToClient.state:type_name -> peer.wire.v1.RepoState
-	15, // 15: peer.wire.v1.RepoState.genesis:type_name -> peer.wire.v1.Signed
-	14, // 16: peer.wire.v1.RepoState.replicas:type_name -> peer.wire.v1.ReplicaState
-	18, // 17: peer.wire.v1.RepoState.lock:type_name -> peer.wire.v1.Lock
-	19, // 18: peer.wire.v1.RepoState.settings:type_name -> peer.wire.v1.Settings
-	20, // 19: peer.wire.v1.RepoState.tombstone:type_name -> peer.wire.v1.Tombstone
-	21, // 20: peer.wire.v1.ReplicaState.role:type_name -> peer.wire.v1.Role
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	15, // 15: peer.wire.v1.ToClient.log:type_name -> peer.wire.v1.LogPage
+	18, // 16: peer.wire.v1.ToClient.verified:type_name -> peer.wire.v1.Verified
+	20, // 17: peer.wire.v1.RepoState.genesis:type_name -> peer.wire.v1.Signed
+	14, // 18: peer.wire.v1.RepoState.replicas:type_name -> peer.wire.v1.ReplicaState
+	23, // 19: peer.wire.v1.RepoState.lock:type_name -> peer.wire.v1.Lock
+	24, // 20: peer.wire.v1.RepoState.settings:type_name -> peer.wire.v1.Settings
+	25, // 21: peer.wire.v1.RepoState.tombstone:type_name -> peer.wire.v1.Tombstone
+	11, // 22: peer.wire.v1.RepoState.refuses:type_name -> peer.wire.v1.Failure
+	26, // 23: peer.wire.v1.ReplicaState.role:type_name -> peer.wire.v1.Role
+	16, // 24: peer.wire.v1.LogPage.entries:type_name -> peer.wire.v1.LogEntry
+	17, // 25: peer.wire.v1.LogEntry.changes:type_name -> peer.wire.v1.LogChange
+	27, // 26: peer.wire.v1.LogEntry.result:type_name -> peer.wire.v1.Result
+	27, // 27: peer.wire.v1.LogChange.result:type_name -> peer.wire.v1.Result
+	28, // 28: peer.wire.v1.Verified.state:type_name -> peer.wire.v1.StateHash
+	19, // 29: peer.wire.v1.Verified.findings:type_name -> peer.wire.v1.Finding
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_wire_session_proto_init() }
@@ -1389,6 +1893,8 @@ func file_wire_session_proto_init() {
 		(*ToClient_Progress)(nil),
 		(*ToClient_Done)(nil),
 		(*ToClient_State)(nil),
+		(*ToClient_Log)(nil),
+		(*ToClient_Verified)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1396,7 +1902,7 @@ func file_wire_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_session_proto_rawDesc), len(file_wire_session_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   12,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

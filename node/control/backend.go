@@ -30,6 +30,11 @@ type Backend interface {
 	AcquireLock(context.Context, *pb.AcquireLockRequest) (*pb.LockReply, error)
 	ReleaseLock(context.Context, *pb.ReleaseLockRequest) (*pb.LockReply, error)
 
+	Log(context.Context, *pb.LogRequest) (*pb.LogReply, error)
+	Why(context.Context, *pb.WhyRequest) (*pb.WhyReply, error)
+	// Verify calls emit, on one goroutine at a time, for what each replica says.
+	Verify(ctx context.Context, q *pb.VerifyRequest, emit func(*pb.VerifyReply) error) error
+
 	// Watch calls emit for each event of repo, or of all repositories that the
 	// node holds where repo is empty, until the context ends or emit fails. It
 	// calls emit on one goroutine, and must not hold a lock while it does: a

@@ -85,6 +85,45 @@ func (c *Client) ReleaseLock(ctx context.Context, q *pb.ReleaseLockRequest) (*pb
 	return r, fromStatus(err)
 }
 
+// Log reads the end of a repository's log.
+func (c *Client) Log(ctx context.Context, q *pb.LogRequest) (*pb.LogReply, error) {
+	r, err := c.api.Log(ctx, q)
+	return r, fromStatus(err)
+}
+
+// Why explains the state of a repository.
+func (c *Client) Why(ctx context.Context, q *pb.WhyRequest) (*pb.WhyReply, error) {
+	r, err := c.api.Why(ctx, q)
+	return r, fromStatus(err)
+}
+
+// Verify has the replicas check themselves.
+func (c *Client) Verify(ctx context.Context, q *pb.VerifyRequest, emit func(*pb.VerifyReply) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	replies, err := c.api.Verify(ctx, q)
+	if err != nil {
+		return fromStatus(err)
+	}
+	return receive(replies, emit)
+}
+
+// receive hands over what a call streams, until it ends.
+func receive[T any](from grpc.ServerStreamingClient[T], emit func(*T) error) error {
+	for {
+		m, err := from.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fromStatus(err)
+		}
+		if err := emit(m); err != nil {
+			return err
+		}
+	}
+}
+
 // Watch calls emit for each event until the context ends, emit fails, or the
 // node stops, which is nil.
 func (c *Client) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
@@ -94,16 +133,5 @@ func (c *Client) Watch(ctx context.Context, repo string, emit func(*pb.Event) er
 	if err != nil {
 		return fromStatus(err)
 	}
-	for {
-		event, err := events.Recv()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fromStatus(err)
-		}
-		if err := emit(event); err != nil {
-			return err
-		}
-	}
+	return receive(events, emit)
 }

@@ -74,6 +74,21 @@ func (f *fakeBackend) ReleaseLock(_ context.Context, q *pb.ReleaseLockRequest) (
 	return &pb.LockReply{Lock: &pb.Lock{Token: q.GetToken()}}, nil
 }
 
+func (f *fakeBackend) Log(_ context.Context, q *pb.LogRequest) (*pb.LogReply, error) {
+	return &pb.LogReply{Index: uint64(q.GetCount()), Peer: "log of " + q.GetRepo()}, nil
+}
+
+func (f *fakeBackend) Why(_ context.Context, q *pb.WhyRequest) (*pb.WhyReply, error) {
+	return &pb.WhyReply{Reasons: []*pb.Reason{{What: "why " + q.GetRepo()}}}, nil
+}
+
+func (f *fakeBackend) Verify(_ context.Context, q *pb.VerifyRequest, emit func(*pb.VerifyReply) error) error {
+	if err := emit(&pb.VerifyReply{Peer: q.GetRepo(), Progress: "checking"}); err != nil {
+		return err
+	}
+	return emit(&pb.VerifyReply{Peer: q.GetRepo(), Done: true})
+}
+
 func (f *fakeBackend) Watch(ctx context.Context, _ string, emit func(*pb.Event) error) error {
 	for _, e := range f.events {
 		if err := emit(e); err != nil {

@@ -58,6 +58,18 @@ func (s *service) ReleaseLock(ctx context.Context, q *pb.ReleaseLockRequest) (*p
 	return s.backend.ReleaseLock(ctx, q)
 }
 
+func (s *service) Log(ctx context.Context, q *pb.LogRequest) (*pb.LogReply, error) {
+	return s.backend.Log(ctx, q)
+}
+
+func (s *service) Why(ctx context.Context, q *pb.WhyRequest) (*pb.WhyReply, error) {
+	return s.backend.Why(ctx, q)
+}
+
+func (s *service) Verify(q *pb.VerifyRequest, out grpc.ServerStreamingServer[pb.VerifyReply]) error {
+	return s.backend.Verify(out.Context(), q, out.Send)
+}
+
 func (s *service) Watch(q *pb.WatchRequest, out grpc.ServerStreamingServer[pb.Event]) error {
 	// The headers tell the client that its watch has begun.
 	if err := out.SendHeader(nil); err != nil {

@@ -1475,6 +1475,662 @@ func (x *SessionBytes) GetClosed() bool {
 	return false
 }
 
+type LogRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"` // 0: twenty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_node_control_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *LogRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *LogRequest) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+type LogReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	First         uint64                 `protobuf:"varint,1,opt,name=first,proto3" json:"first,omitempty"` // where the log begins at the replica that answered
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"` // applied there
+	Peer          string                 `protobuf:"bytes,3,opt,name=peer,proto3" json:"peer,omitempty"`
+	Entries       []*LogEntry            `protobuf:"bytes,4,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogReply) Reset() {
+	*x = LogReply{}
+	mi := &file_node_control_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogReply) ProtoMessage() {}
+
+func (x *LogReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
+func (*LogReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *LogReply) GetFirst() uint64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *LogReply) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *LogReply) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *LogReply) GetEntries() []*LogEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type LogEntry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	UnixMs        int64                  `protobuf:"varint,3,opt,name=unix_ms,json=unixMs,proto3" json:"unix_ms,omitempty"`
+	Signer        string                 `protobuf:"bytes,4,opt,name=signer,proto3" json:"signer,omitempty"` // did:key; empty: the group's own
+	Changes       []*LogChange           `protobuf:"bytes,5,rep,name=changes,proto3" json:"changes,omitempty"`
+	More          uint32                 `protobuf:"varint,6,opt,name=more,proto3" json:"more,omitempty"`      // changes that were left out
+	Refused       string                 `protobuf:"bytes,7,opt,name=refused,proto3" json:"refused,omitempty"` // why, as a whole; empty: it was not
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogEntry) Reset() {
+	*x = LogEntry{}
+	mi := &file_node_control_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogEntry) ProtoMessage() {}
+
+func (x *LogEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
+func (*LogEntry) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *LogEntry) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *LogEntry) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *LogEntry) GetUnixMs() int64 {
+	if x != nil {
+		return x.UnixMs
+	}
+	return 0
+}
+
+func (x *LogEntry) GetSigner() string {
+	if x != nil {
+		return x.Signer
+	}
+	return ""
+}
+
+func (x *LogEntry) GetChanges() []*LogChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+func (x *LogEntry) GetMore() uint32 {
+	if x != nil {
+		return x.More
+	}
+	return 0
+}
+
+func (x *LogEntry) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+type LogChange struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Old           string                 `protobuf:"bytes,3,opt,name=old,proto3" json:"old,omitempty"`
+	New           string                 `protobuf:"bytes,4,opt,name=new,proto3" json:"new,omitempty"`
+	Refused       string                 `protobuf:"bytes,5,opt,name=refused,proto3" json:"refused,omitempty"` // why; empty: it was not
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogChange) Reset() {
+	*x = LogChange{}
+	mi := &file_node_control_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogChange) ProtoMessage() {}
+
+func (x *LogChange) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogChange.ProtoReflect.Descriptor instead.
+func (*LogChange) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *LogChange) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LogChange) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LogChange) GetOld() string {
+	if x != nil {
+		return x.Old
+	}
+	return ""
+}
+
+func (x *LogChange) GetNew() string {
+	if x != nil {
+		return x.New
+	}
+	return ""
+}
+
+func (x *LogChange) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+type WhyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyRequest) Reset() {
+	*x = WhyRequest{}
+	mi := &file_node_control_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyRequest) ProtoMessage() {}
+
+func (x *WhyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
+func (*WhyRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *WhyRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+type WhyReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          *Repo                  `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Reasons       []*Reason              `protobuf:"bytes,2,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhyReply) Reset() {
+	*x = WhyReply{}
+	mi := &file_node_control_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhyReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhyReply) ProtoMessage() {}
+
+func (x *WhyReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
+func (*WhyReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *WhyReply) GetRepo() *Repo {
+	if x != nil {
+		return x.Repo
+	}
+	return nil
+}
+
+func (x *WhyReply) GetReasons() []*Reason {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+type Reason struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	What          string                 `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	Hint          string                 `protobuf:"bytes,2,opt,name=hint,proto3" json:"hint,omitempty"`        // what to type; may be empty
+	Refuses       bool                   `protobuf:"varint,3,opt,name=refuses,proto3" json:"refuses,omitempty"` // a push would be refused for it
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reason) Reset() {
+	*x = Reason{}
+	mi := &file_node_control_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reason) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reason) ProtoMessage() {}
+
+func (x *Reason) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reason.ProtoReflect.Descriptor instead.
+func (*Reason) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Reason) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *Reason) GetHint() string {
+	if x != nil {
+		return x.Hint
+	}
+	return ""
+}
+
+func (x *Reason) GetRefuses() bool {
+	if x != nil {
+		return x.Refuses
+	}
+	return false
+}
+
+type VerifyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Deep          bool                   `protobuf:"varint,2,opt,name=deep,proto3" json:"deep,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyRequest) Reset() {
+	*x = VerifyRequest{}
+	mi := &file_node_control_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyRequest) ProtoMessage() {}
+
+func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
+func (*VerifyRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *VerifyRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *VerifyRequest) GetDeep() bool {
+	if x != nil {
+		return x.Deep
+	}
+	return false
+}
+
+type VerifyReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	Progress      string                 `protobuf:"bytes,2,opt,name=progress,proto3" json:"progress,omitempty"` // not the last word of this replica
+	Done          bool                   `protobuf:"varint,3,opt,name=done,proto3" json:"done,omitempty"`
+	Error         string                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"` // it could not be asked
+	Index         uint64                 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
+	LogFirst      uint64                 `protobuf:"varint,6,opt,name=log_first,json=logFirst,proto3" json:"log_first,omitempty"`
+	Refs          uint64                 `protobuf:"varint,7,opt,name=refs,proto3" json:"refs,omitempty"`
+	Findings      []*Finding             `protobuf:"bytes,8,rep,name=findings,proto3" json:"findings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerifyReply) Reset() {
+	*x = VerifyReply{}
+	mi := &file_node_control_control_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerifyReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerifyReply) ProtoMessage() {}
+
+func (x *VerifyReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
+func (*VerifyReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *VerifyReply) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *VerifyReply) GetProgress() string {
+	if x != nil {
+		return x.Progress
+	}
+	return ""
+}
+
+func (x *VerifyReply) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *VerifyReply) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *VerifyReply) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *VerifyReply) GetLogFirst() uint64 {
+	if x != nil {
+		return x.LogFirst
+	}
+	return 0
+}
+
+func (x *VerifyReply) GetRefs() uint64 {
+	if x != nil {
+		return x.Refs
+	}
+	return 0
+}
+
+func (x *VerifyReply) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+type Finding struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Part          string                 `protobuf:"bytes,1,opt,name=part,proto3" json:"part,omitempty"`
+	Detail        string                 `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	Mended        bool                   `protobuf:"varint,3,opt,name=mended,proto3" json:"mended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_node_control_control_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Finding) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *Finding) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Finding) GetMended() bool {
+	if x != nil {
+		return x.Mended
+	}
+	return false
+}
+
 var File_node_control_control_proto protoreflect.FileDescriptor
 
 const file_node_control_control_proto_rawDesc = "" +
@@ -1577,7 +2233,56 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x12\n" +
 	"\x04push\x18\x03 \x01(\bR\x04push\x12\x10\n" +
 	"\x03end\x18\x04 \x01(\bR\x03end\x12\x16\n" +
-	"\x06closed\x18\x05 \x01(\bR\x06closed2\xa1\x06\n" +
+	"\x06closed\x18\x05 \x01(\bR\x06closed\"6\n" +
+	"\n" +
+	"LogRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\"\x7f\n" +
+	"\bLogReply\x12\x14\n" +
+	"\x05first\x18\x01 \x01(\x04R\x05first\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04peer\x18\x03 \x01(\tR\x04peer\x123\n" +
+	"\aentries\x18\x04 \x03(\v2\x19.peer.control.v1.LogEntryR\aentries\"\xc9\x01\n" +
+	"\bLogEntry\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x17\n" +
+	"\aunix_ms\x18\x03 \x01(\x03R\x06unixMs\x12\x16\n" +
+	"\x06signer\x18\x04 \x01(\tR\x06signer\x124\n" +
+	"\achanges\x18\x05 \x03(\v2\x1a.peer.control.v1.LogChangeR\achanges\x12\x12\n" +
+	"\x04more\x18\x06 \x01(\rR\x04more\x12\x18\n" +
+	"\arefused\x18\a \x01(\tR\arefused\"q\n" +
+	"\tLogChange\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
+	"\x03old\x18\x03 \x01(\tR\x03old\x12\x10\n" +
+	"\x03new\x18\x04 \x01(\tR\x03new\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\tR\arefused\" \n" +
+	"\n" +
+	"WhyRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\"h\n" +
+	"\bWhyReply\x12)\n" +
+	"\x04repo\x18\x01 \x01(\v2\x15.peer.control.v1.RepoR\x04repo\x121\n" +
+	"\areasons\x18\x02 \x03(\v2\x17.peer.control.v1.ReasonR\areasons\"J\n" +
+	"\x06Reason\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x12\n" +
+	"\x04hint\x18\x02 \x01(\tR\x04hint\x12\x18\n" +
+	"\arefuses\x18\x03 \x01(\bR\arefuses\"7\n" +
+	"\rVerifyRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x12\n" +
+	"\x04deep\x18\x02 \x01(\bR\x04deep\"\xe4\x01\n" +
+	"\vVerifyReply\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x1a\n" +
+	"\bprogress\x18\x02 \x01(\tR\bprogress\x12\x12\n" +
+	"\x04done\x18\x03 \x01(\bR\x04done\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\x12\x14\n" +
+	"\x05index\x18\x05 \x01(\x04R\x05index\x12\x1b\n" +
+	"\tlog_first\x18\x06 \x01(\x04R\blogFirst\x12\x12\n" +
+	"\x04refs\x18\a \x01(\x04R\x04refs\x124\n" +
+	"\bfindings\x18\b \x03(\v2\x18.peer.control.v1.FindingR\bfindings\"M\n" +
+	"\aFinding\x12\x12\n" +
+	"\x04part\x18\x01 \x01(\tR\x04part\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06mended\x18\x03 \x01(\bR\x06mended2\xe9\a\n" +
 	"\x04Peer\x12@\n" +
 	"\x04Ping\x12\x1c.peer.control.v1.PingRequest\x1a\x1a.peer.control.v1.PingReply\x12F\n" +
 	"\x06Status\x12\x1e.peer.control.v1.StatusRequest\x1a\x1c.peer.control.v1.StatusReply\x12@\n" +
@@ -1588,7 +2293,10 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x06Leader\x12\x1e.peer.control.v1.LeaderRequest\x1a\x1c.peer.control.v1.LeaderReply\x12N\n" +
 	"\vAcquireLock\x12#.peer.control.v1.AcquireLockRequest\x1a\x1a.peer.control.v1.LockReply\x12N\n" +
 	"\vReleaseLock\x12#.peer.control.v1.ReleaseLockRequest\x1a\x1a.peer.control.v1.LockReply\x12@\n" +
-	"\x05Watch\x12\x1d.peer.control.v1.WatchRequest\x1a\x16.peer.control.v1.Event0\x01\x12K\n" +
+	"\x05Watch\x12\x1d.peer.control.v1.WatchRequest\x1a\x16.peer.control.v1.Event0\x01\x12=\n" +
+	"\x03Log\x12\x1b.peer.control.v1.LogRequest\x1a\x19.peer.control.v1.LogReply\x12=\n" +
+	"\x03Why\x12\x1b.peer.control.v1.WhyRequest\x1a\x19.peer.control.v1.WhyReply\x12H\n" +
+	"\x06Verify\x12\x1e.peer.control.v1.VerifyRequest\x1a\x1c.peer.control.v1.VerifyReply0\x01\x12K\n" +
 	"\aSession\x12\x1d.peer.control.v1.SessionBytes\x1a\x1d.peer.control.v1.SessionBytes(\x010\x01B\x16Z\x14peer/node/control/pbb\x06proto3"
 
 var (
@@ -1603,7 +2311,7 @@ func file_node_control_control_proto_rawDescGZIP() []byte {
 	return file_node_control_control_proto_rawDescData
 }
 
-var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_node_control_control_proto_goTypes = []any{
 	(*PingRequest)(nil),        // 0: peer.control.v1.PingRequest
 	(*PingReply)(nil),          // 1: peer.control.v1.PingReply
@@ -1629,6 +2337,16 @@ var file_node_control_control_proto_goTypes = []any{
 	(*Event)(nil),              // 21: peer.control.v1.Event
 	(*RefChange)(nil),          // 22: peer.control.v1.RefChange
 	(*SessionBytes)(nil),       // 23: peer.control.v1.SessionBytes
+	(*LogRequest)(nil),         // 24: peer.control.v1.LogRequest
+	(*LogReply)(nil),           // 25: peer.control.v1.LogReply
+	(*LogEntry)(nil),           // 26: peer.control.v1.LogEntry
+	(*LogChange)(nil),          // 27: peer.control.v1.LogChange
+	(*WhyRequest)(nil),         // 28: peer.control.v1.WhyRequest
+	(*WhyReply)(nil),           // 29: peer.control.v1.WhyReply
+	(*Reason)(nil),             // 30: peer.control.v1.Reason
+	(*VerifyRequest)(nil),      // 31: peer.control.v1.VerifyRequest
+	(*VerifyReply)(nil),        // 32: peer.control.v1.VerifyReply
+	(*Finding)(nil),            // 33: peer.control.v1.Finding
 }
 var file_node_control_control_proto_depIdxs = []int32{
 	4,  // 0: peer.control.v1.StatusReply.peers:type_name -> peer.control.v1.ConnectedPeer
@@ -1639,33 +2357,44 @@ var file_node_control_control_proto_depIdxs = []int32{
 	12, // 5: peer.control.v1.Repo.lock:type_name -> peer.control.v1.Lock
 	12, // 6: peer.control.v1.LockReply.lock:type_name -> peer.control.v1.Lock
 	22, // 7: peer.control.v1.Event.refs:type_name -> peer.control.v1.RefChange
-	0,  // 8: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
-	2,  // 9: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
-	5,  // 10: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
-	7,  // 11: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
-	9,  // 12: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
-	13, // 13: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
-	15, // 14: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
-	17, // 15: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
-	18, // 16: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
-	20, // 17: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
-	23, // 18: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
-	1,  // 19: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
-	3,  // 20: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
-	6,  // 21: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
-	8,  // 22: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
-	10, // 23: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
-	14, // 24: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
-	16, // 25: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
-	19, // 26: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
-	19, // 27: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
-	21, // 28: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
-	23, // 29: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
-	19, // [19:30] is the sub-list for method output_type
-	8,  // [8:19] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	26, // 8: peer.control.v1.LogReply.entries:type_name -> peer.control.v1.LogEntry
+	27, // 9: peer.control.v1.LogEntry.changes:type_name -> peer.control.v1.LogChange
+	10, // 10: peer.control.v1.WhyReply.repo:type_name -> peer.control.v1.Repo
+	30, // 11: peer.control.v1.WhyReply.reasons:type_name -> peer.control.v1.Reason
+	33, // 12: peer.control.v1.VerifyReply.findings:type_name -> peer.control.v1.Finding
+	0,  // 13: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
+	2,  // 14: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
+	5,  // 15: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
+	7,  // 16: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
+	9,  // 17: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
+	13, // 18: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
+	15, // 19: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
+	17, // 20: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
+	18, // 21: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
+	20, // 22: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
+	24, // 23: peer.control.v1.Peer.Log:input_type -> peer.control.v1.LogRequest
+	28, // 24: peer.control.v1.Peer.Why:input_type -> peer.control.v1.WhyRequest
+	31, // 25: peer.control.v1.Peer.Verify:input_type -> peer.control.v1.VerifyRequest
+	23, // 26: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
+	1,  // 27: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
+	3,  // 28: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
+	6,  // 29: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
+	8,  // 30: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
+	10, // 31: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
+	14, // 32: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
+	16, // 33: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
+	19, // 34: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
+	19, // 35: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
+	21, // 36: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
+	25, // 37: peer.control.v1.Peer.Log:output_type -> peer.control.v1.LogReply
+	29, // 38: peer.control.v1.Peer.Why:output_type -> peer.control.v1.WhyReply
+	32, // 39: peer.control.v1.Peer.Verify:output_type -> peer.control.v1.VerifyReply
+	23, // 40: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
+	27, // [27:41] is the sub-list for method output_type
+	13, // [13:27] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_node_control_control_proto_init() }
@@ -1679,7 +2408,7 @@ func file_node_control_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_control_control_proto_rawDesc), len(file_node_control_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

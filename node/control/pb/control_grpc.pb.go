@@ -33,6 +33,9 @@ const (
 	Peer_AcquireLock_FullMethodName = "/peer.control.v1.Peer/AcquireLock"
 	Peer_ReleaseLock_FullMethodName = "/peer.control.v1.Peer/ReleaseLock"
 	Peer_Watch_FullMethodName       = "/peer.control.v1.Peer/Watch"
+	Peer_Log_FullMethodName         = "/peer.control.v1.Peer/Log"
+	Peer_Why_FullMethodName         = "/peer.control.v1.Peer/Why"
+	Peer_Verify_FullMethodName      = "/peer.control.v1.Peer/Verify"
 	Peer_Session_FullMethodName     = "/peer.control.v1.Peer/Session"
 )
 
@@ -60,6 +63,12 @@ type PeerClient interface {
 	ReleaseLock(ctx context.Context, in *ReleaseLockRequest, opts ...grpc.CallOption) (*LockReply, error)
 	// Watch streams events as they happen: commits, leader changes.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error)
+	// Log lists the last entries of a repository's log, oldest first.
+	Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogReply, error)
+	// Why says who leads, lags or is silent, and why a push by this home would be refused now.
+	Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyReply, error)
+	// Verify has every replica check itself, and streams what each one says.
+	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyReply], error)
 	// Session carries one session (wire/session.proto) to a replica that can
 	// serve it. The first message names the repository.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionBytes, SessionBytes], error)
@@ -182,9 +191,48 @@ func (c *peerClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.C
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_WatchClient = grpc.ServerStreamingClient[Event]
 
+func (c *peerClient) Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LogReply)
+	err := c.cc.Invoke(ctx, Peer_Log_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WhyReply)
+	err := c.cc.Invoke(ctx, Peer_Why_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyReply], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[1], Peer_Verify_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[VerifyRequest, VerifyReply]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_VerifyClient = grpc.ServerStreamingClient[VerifyReply]
+
 func (c *peerClient) Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionBytes, SessionBytes], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[1], Peer_Session_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[2], Peer_Session_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -219,6 +267,12 @@ type PeerServer interface {
 	ReleaseLock(context.Context, *ReleaseLockRequest) (*LockReply, error)
 	// Watch streams events as they happen: commits, leader changes.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[Event]) error
+	// Log lists the last entries of a repository's log, oldest first.
+	Log(context.Context, *LogRequest) (*LogReply, error)
+	// Why says who leads, lags or is silent, and why a push by this home would be refused now.
+	Why(context.Context, *WhyRequest) (*WhyReply, error)
+	// Verify has every replica check itself, and streams what each one says.
+	Verify(*VerifyRequest, grpc.ServerStreamingServer[VerifyReply]) error
 	// Session carries one session (wire/session.proto) to a replica that can
 	// serve it. The first message names the repository.
 	Session(grpc.BidiStreamingServer[SessionBytes, SessionBytes]) error
@@ -261,6 +315,15 @@ func (UnimplementedPeerServer) ReleaseLock(context.Context, *ReleaseLockRequest)
 }
 func (UnimplementedPeerServer) Watch(*WatchRequest, grpc.ServerStreamingServer[Event]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedPeerServer) Log(context.Context, *LogRequest) (*LogReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Log not implemented")
+}
+func (UnimplementedPeerServer) Why(context.Context, *WhyRequest) (*WhyReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Why not implemented")
+}
+func (UnimplementedPeerServer) Verify(*VerifyRequest, grpc.ServerStreamingServer[VerifyReply]) error {
+	return status.Error(codes.Unimplemented, "method Verify not implemented")
 }
 func (UnimplementedPeerServer) Session(grpc.BidiStreamingServer[SessionBytes, SessionBytes]) error {
 	return status.Error(codes.Unimplemented, "method Session not implemented")
@@ -459,6 +522,53 @@ func _Peer_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_WatchServer = grpc.ServerStreamingServer[Event]
 
+func _Peer_Log_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Log(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Log_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Log(ctx, req.(*LogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_Why_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WhyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Why(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Why_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Why(ctx, req.(*WhyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_Verify_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(VerifyRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PeerServer).Verify(m, &grpc.GenericServerStream[VerifyRequest, VerifyReply]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_VerifyServer = grpc.ServerStreamingServer[VerifyReply]
+
 func _Peer_Session_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(PeerServer).Session(&grpc.GenericServerStream[SessionBytes, SessionBytes]{ServerStream: stream})
 }
@@ -509,11 +619,24 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ReleaseLock",
 			Handler:    _Peer_ReleaseLock_Handler,
 		},
+		{
+			MethodName: "Log",
+			Handler:    _Peer_Log_Handler,
+		},
+		{
+			MethodName: "Why",
+			Handler:    _Peer_Why_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "Watch",
 			Handler:       _Peer_Watch_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Verify",
+			Handler:       _Peer_Verify_Handler,
 			ServerStreams: true,
 		},
 		{

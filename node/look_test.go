@@ -1,0 +1,194 @@
+package node_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"peer/git"
+	"peer/identity"
+	"peer/node"
+	"peer/node/nodetest"
+	"peer/replica"
+	"peer/wire"
+)
+
+// The log says who moved what at which index, on a member and from elsewhere.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	c.Settle(g)
+	at := chain(t, c, client, git.OID{}, 3)
+	answer, err := client.Send(deadline(t), client.Sign(1, nil, nil, nodetest.Move(main, git.OID{}, at), nodetest.Head(main, "refs/heads/x")), c.IDs()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := answer.GetOutcome()
+	c.Converge(g)
+	stranger := node.NewClient(client.Key, client.Net, discardLogger())
+	for name, read := range map[string]func() (node.LogView, error){
+		"a member":  func() (node.LogView, error) { return c.Members[0].Node.Log(deadline(t), g.Repo, 3) },
+		"elsewhere": func() (node.LogView, error) { return stranger.Log(deadline(t), g.Repo, 3) },
+	} {
+		v, err := read()
+		if err != nil || len(v.Entries) != 3 || v.First != 2 || v.Index < done.GetIndex() {
+			t.Fatalf("%s: %+v, %v", name, v, err)
+		}
+		last := v.Entries[2]
+		owner := client.Key.Public()
+		if last.GetIndex() != done.GetIndex() || string(last.GetSigner()) != string(owner[:]) || last.GetStampUnixMs() == 0 || len(last.GetChanges()) != 2 {
+			t.Fatalf("%s: last entry %v", name, last)
+		}
+		if ref := last.GetChanges()[0]; ref.GetName() != main || ref.GetResult().GetCode() != wire.Code_CODE_STALE {
+			t.Errorf("%s: the refused update is %v", name, ref)
+		}
+		if head := last.GetChanges()[1]; head.GetKind() != "head" || head.GetName() != "refs/heads/x" || head.GetResult().GetCode() != wire.Code_CODE_OK {
+			t.Errorf("%s: HEAD is %v", name, head)
+		}
+		if moved := v.Entries[1].GetChanges(); len(moved) != 1 || string(moved[0].GetNew()) != string(at.Bytes()) {
+			t.Errorf("%s: the push before is %v", name, moved)
+		}
+	}
+}
+
+// says looks for a reason.
+func says(t *testing.T, m *nodetest.Member, g *replica.Genesis, want string, refuses bool) string {
+	_, reasons, err := m.Node.Why(deadline(t), g.Repo)
+	if err != nil {
+		return err.Error()
+	}
+	var all []string
+	for _, r := range reasons {
+		if strings.Contains(r.What, want) && r.Refuses == refuses {
+			return ""
+		}
+		all = append(all, r.What)
+	}
+	return strings.Join(all, "; ")
+}
+
+// Why says who leads, who is silent, and what is against a push.
+func TestWhy(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{})
+	leader := c.Settle(g)
+	silent, asked := c.Members[1], c.Members[0]
+	eventually := func(m *nodetest.Member, want string, refuses bool) {
+		t.Helper()
+		c.Eventually(func() string { return says(t, m, g, want, refuses) })
+	}
+	eventually(asked, leader.ID.String()+" leads", false)
+	eventually(c.Members[1], "may not write", true) // who is not the owner
+	lock, err := asked.Node.AcquireLock(deadline(t), g.Repo, 1<<40, "for a release", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if why := says(t, asked, g, "locked by", true); why == "" {
+		t.Error("a lock of one's own is against a push")
+	}
+	if err := asked.Node.ReleaseLock(deadline(t), g.Repo, lock.GetToken()); err != nil {
+		t.Fatal(err)
+	}
+	silent.Kill()
+	eventually(asked, silent.ID.String()+" does not answer", false)
+	leader.Kill()
+	eventually(asked, "no leader: 1 of 3 replicas answer, a push needs 2", true)
+}
+
+func verified(t *testing.T, m *nodetest.Member, g *replica.Genesis, deep bool) map[identity.PeerID]node.Verdict {
+	t.Helper()
+	said := map[identity.PeerID]node.Verdict{}
+	var mu sync.Mutex
+	if err := m.Node.Verify(deadline(t), g.Repo, deep, func(v node.Verdict) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if v.Progress == "" {
+			said[v.Peer] = v
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return said
+}
+
+// Verify finds nothing where all is well, and on each replica what somebody did to it.
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, func(cfg *node.Config) { cfg.InlineBytesMax = 8 << 10 })
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	c.Settle(g)
+	at := chain(t, c, client, git.OID{}, 10) // the last one is a large pack, staged
+	c.Converge(g)
+	for _, deep := range []bool{false, true} {
+		for p, v := range verified(t, c.Members[0], g, deep) {
+			if v.Err != nil || len(v.Report.GetFindings()) > 0 || v.Report.GetRefs() != 1 || v.Report.GetLogLast() < 11 {
+				t.Errorf("%s, deep %v: %v, %v", p, deep, v.Report, v.Err)
+			}
+		}
+	}
+
+	// A hand in one repository, a damaged pack in another, a third one is away.
+	loose, torn, away := c.Members[0], c.Members[1], c.Members[2]
+	if err := os.WriteFile(filepath.Join(loose.RepoDir(g), "refs", "heads", "mine"), []byte(at.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	packs, err := filepath.Glob(filepath.Join(torn.RepoDir(g), "objects", "pack", "*.pack"))
+	if err != nil || len(packs) == 0 {
+		t.Fatal(packs, err)
+	}
+	for _, pack := range packs {
+		raw, err := os.ReadFile(pack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw[len(raw)/2] ^= 1
+		if err := os.Remove(pack); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(pack, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	away.Kill()
+	said := verified(t, loose, g, true)
+	if f := said[loose.ID].Report.GetFindings(); len(f) != 1 || f[0].GetPart() != "refs" || !f[0].GetMended() || !strings.Contains(f[0].GetDetail(), "refs/heads/mine") {
+		t.Errorf("a loose ref: %v", f)
+	}
+	if f := said[torn.ID].Report.GetFindings(); len(f) == 0 || f[0].GetPart() != "objects" {
+		t.Errorf("a damaged pack: %v", f)
+	}
+	if said[away.ID].Err == nil {
+		t.Errorf("who is away said %v", said[away.ID])
+	}
+	if f := verified(t, loose, g, true)[loose.ID].Report.GetFindings(); len(f) != 0 {
+		t.Errorf("after it was put right: %v", f)
+	}
+}
+
+// Strangers may not have others work for them.
+func TestVerifyIsNotForStrangers(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 1, nil)
+	g := c.Found(node.InitOptions{})
+	stranger := node.NewClient(identity.KeyFromSeed([32]byte{77}), c.Client(g).Net, discardLogger())
+	var refused error
+	if err := stranger.Verify(deadline(t), g.Repo, true, func(v node.Verdict) error {
+		refused = v.Err
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if nodetest.CodeOf(refused) != wire.FailureCode_FAILURE_NOT_ALLOWED {
+		t.Errorf("a stranger's question: %v", refused)
+	}
+}
+
+func discardLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }

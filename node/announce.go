@@ -145,7 +145,7 @@ func (n *Node) joinTopic(g *group, joined map[identity.RepoID]func()) {
 		return
 	}
 	validate := func(_ identity.PeerID, data []byte) bool {
-		_, err := CheckHint(g.genesis.Repo, data, time.Now())
+		_, err := checkHint(g.genesis, g.genesis.Repo, data, time.Now())
 		return err == nil
 	}
 	leave, err := n.cfg.Network.Join(topicOf(g.genesis.Repo), validate, func(_ identity.PeerID, data []byte) { n.heard(g, data) })
@@ -156,15 +156,16 @@ func (n *Node) joinTopic(g *group, joined map[identity.RepoID]func()) {
 	joined[g.genesis.Repo] = leave
 }
 
-// heard takes another member's hint. It is no evidence for the group itself, but
-// a reason to ask: the last entry of a quiet group is followed by none.
+// heard takes another member's hint, which was checked before it was relayed. It is
+// no evidence for the group itself, but a reason to ask: the last entry of a quiet
+// group is followed by none.
 func (n *Node) heard(g *group, data []byte) {
-	hint, err := CheckHint(g.genesis.Repo, data, time.Now())
-	if err == nil {
-		g.log.Debug("heard of the group", "leader", identity.PeerID(hint.GetLeader()), "index", hint.GetIndex())
-		there := &wire.StateHash{Index: hint.GetIndex(), Chain: hint.GetChain(), Refs: hint.GetRefs()}
-		n.spawn(func() { n.post(func() { g.compare(there, "a hint tells") }) })
+	record, hint := new(wire.HintRecord), new(wire.Hint)
+	if proto.Unmarshal(data, record) != nil || proto.Unmarshal(record.GetHint().GetBody(), hint) != nil {
+		return
 	}
+	there := &wire.StateHash{Index: hint.GetIndex(), Chain: hint.GetChain(), Refs: hint.GetRefs()}
+	n.spawn(func() { n.post(func() { g.compare(there, "a hint tells") }) })
 }
 
 // announceNow says where the group is, if this node leads it, to those who listen
@@ -200,6 +201,12 @@ func (n *Node) announceNow(g *group, patience time.Duration, publish bool) (lead
 // believed: the genesis hashes back to the repository's ID under the owner's
 // signature, and the hint is signed by one of the members it names.
 func CheckHint(repo identity.RepoID, raw []byte, now time.Time) (*wire.Hint, error) {
+	return checkHint(nil, repo, raw, now)
+}
+
+// checkHint spares the check of a genesis that is known already: who has a thousand
+// groups hears of each of them every minute.
+func checkHint(known *replica.Genesis, repo identity.RepoID, raw []byte, now time.Time) (*wire.Hint, error) {
 	if len(raw) > wire.RecordBytesMax {
 		return nil, &wire.TooLargeError{Size: len(raw), Max: wire.RecordBytesMax}
 	}
@@ -207,9 +214,12 @@ func CheckHint(repo identity.RepoID, raw []byte, now time.Time) (*wire.Hint, err
 	if err := proto.Unmarshal(raw, record); err != nil {
 		return nil, fmt.Errorf("hint: %w", err)
 	}
-	g, err := replica.ParseGenesis(record.GetGenesis())
-	if err != nil {
-		return nil, err
+	g := known
+	if g == nil || !proto.Equal(record.GetGenesis(), g.Signed) {
+		var err error
+		if g, err = replica.ParseGenesis(record.GetGenesis()); err != nil {
+			return nil, err
+		}
 	}
 	signer, err := replica.Open(record.GetHint(), identity.DomainHint, hint)
 	if err != nil {

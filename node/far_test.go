@@ -31,7 +31,7 @@ func TestAcrossTheWorld(t *testing.T) {
 	client := c.Client(g)
 	leader := c.Settle(g)
 	term := leader.View(g).GetTerm()
-	if term > 3 {
+	if term > 10 { // some may be lost before the way is known
 		t.Errorf("it took %d terms to elect the first leader", term)
 	}
 	at := git.OID{}

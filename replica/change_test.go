@@ -442,3 +442,34 @@ func TestNewcomer(t *testing.T) {
 		}
 	}
 }
+
+// TestDroppedLearner loses sight of a leader that does not speak to it any more.
+func TestDroppedLearner(t *testing.T) {
+	f := newFollowerAs(t, Config{Self: seatKey(4).PeerID(), RaftID: 4})
+	heartbeat := func() {
+		f.Helper()
+		m := f.message(pb.MsgHeartbeat)
+		m.To = new(uint64(4))
+		f.mustStep(m)
+		f.turns()
+	}
+	pass := func(ticks int) {
+		for range ticks {
+			f.Tick()
+			f.turns()
+		}
+	}
+	heartbeat()
+	pass(2 * ElectionTicks)
+	if s := f.State(); s.Leader != f.leader() {
+		t.Errorf("%q leads a learner that heard it lately", s.Leader)
+	}
+	pass(1)
+	if s := f.State(); s.Leader != "" {
+		t.Errorf("%s leads a learner that it does not speak to", s.Leader)
+	}
+	heartbeat()
+	if s := f.State(); s.Leader != f.leader() {
+		t.Errorf("%q leads a learner that hears it again", s.Leader)
+	}
+}

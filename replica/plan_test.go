@@ -157,6 +157,7 @@ func TestPlanMembers(t *testing.T) {
 		{"three to one, which is named and away", "1 2 3", "3:away", &wire.Settings{Replicas: 1, On: rawPeers(3)}, nil, "keep"},
 		{"five to three", "1 2 3 4 5", "4:self 1:away", replicas(3), nil, "become 2 3 4"},
 		{"five to three, three are away", "1 2 3 4 5", "1:self 2:away 3:away 4:away", replicas(3), nil, "keep"},
+		{"five to three, of which two are away", "1 2 3 4 5", "4:away 5:away", &wire.Settings{Replicas: 3, On: rawPeers(4, 5)}, nil, "keep"},
 		{"five to three, the longest gone leaves", "1 2 3 4 5", "2:away 3:dead", replicas(3), nil, "become 1 4 5"},
 		{"one to three", "1", "", nil, []uint64{8, 9}, "admit 8"},
 		{"one to three, both learn", "1 8? 9?", "", nil, nil, "become 1 8 9"},

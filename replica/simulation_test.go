@@ -70,6 +70,15 @@ func TestSimulation(t *testing.T) {
 	if *seeds >= 50 && (total.Snapshots == 0 || total.Collects == 0 || total.Pruned == 0 || total.Missing == 0) {
 		t.Error("nothing was pruned, or nobody had to do without")
 	}
+	m := total.Members
+	for what, count := range map[string]int{
+		"newcomers": m.Joined, "joint configurations": m.Joint, "dropped learners": m.Dropped, "leaders that leave": m.HandOvers,
+		"lost disks": m.Wiped, "leavers": m.GaveUp, "strangers": m.Strangers, "groups of one": m.Sizes[1], "of three": m.Sizes[3], "of five": m.Sizes[5],
+	} {
+		if *seeds >= 50 && count == 0 {
+			t.Errorf("the runs saw no %s", what)
+		}
+	}
 }
 
 // TestSimulationReplays runs seeds twice: a seed that failed once must fail again.
@@ -102,7 +111,7 @@ func TestSimulationRot(t *testing.T) {
 			f := replicatest.DrawFaults(n)
 			// A table that is asked for as a whole is checked elsewhere; and those who
 			// stay must be a majority.
-			f.Members, f.Rot, f.Destroy, f.Keep, f.Grace = 3+2*int(n%2), 1, 0, 1000, time.Hour
+			f.Members, f.Rot, f.Destroy, f.Keep, f.Grace, f.Spares = 3+2*int(n%2), 1, 0, 1000, time.Hour, 0
 			s := replicatest.New(n, f)
 			if err := s.Run(); err != nil {
 				t.Fatalf("%v\n%s\nseed %d", err, s.Tail(tailLines), n)

@@ -43,7 +43,7 @@ func (g *Group) Leading() (term uint64, leading bool) {
 func (g *Group) State() State {
 	b := g.rn.BasicStatus()
 	s := State{
-		Leading: b.RaftState == raft.StateLeader, Leader: g.seat(b.Lead).Peer,
+		Leading: b.RaftState == raft.StateLeader, Leader: g.leaderNow(b.Lead),
 		Term: b.GetTerm(), Applied: g.table.Index(), Commit: b.GetCommit(),
 		Transferring: b.LeadTransferee != 0, Membership: g.table.members,
 	}
@@ -59,6 +59,15 @@ func (g *Group) State() State {
 		})
 	})
 	return s
+}
+
+// leaderNow names the leader. Raft forgets a silent one only where it could
+// campaign: a learner that was dropped would follow its last leader for ever.
+func (g *Group) leaderNow(lead uint64) identity.PeerID {
+	if !g.Self().Votes() && g.ticks-g.heard[lead] > 2*ElectionTicks {
+		return ""
+	}
+	return g.seat(lead).Peer
 }
 
 // active is kept here since raft forgets its own note of it with each check of

@@ -153,13 +153,16 @@ func (c *client) recall(tx *wire.Transaction, known map[string]bool) {
 
 // request makes up and signs a transaction.
 func (c *client) request() *request {
-	d := Draw{Rand: c.s.rng, Genesis: c.s.genesis, Odd: 0.02, LockMillis: 800}
+	d := Draw{Rand: c.s.rng, Genesis: c.s.genesis, Odd: 0.02, LockMillis: 800, Settings: c.s.drawSettings()}
 	r := &request{tx: d.Transaction(c.key.Public(), c.seen), signer: c.key.Public()}
 	known := map[string]bool{}
 	for _, oid := range c.seen.Refs {
 		known[oid] = true
 	}
 	c.recall(r.tx, known)
+	if d.Settings != nil && c.number == 0 && c.s.chance(0.08) {
+		r.tx.Operations = []*wire.Operation{d.configure(c.seen)} // the owner
+	}
 	if c.s.chance(0.01) {
 		d.Mangle(r.tx)
 	}
@@ -190,7 +193,7 @@ func (a *attempt) send() {
 	})
 	s.after(s.between(200*time.Millisecond, 2*time.Second), func() {
 		if !a.done && round == a.round {
-			a.target = s.rng.IntN(len(s.members))
+			a.target = s.anyone().number
 			a.again()
 		}
 	})
@@ -232,9 +235,9 @@ func (a *attempt) take(got answer, round int) {
 		a.giveUp()
 	case round == a.round:
 		a.round++ // its timeout is off
-		a.target = s.rng.IntN(len(s.members))
+		a.target = s.anyone().number
 		for _, m := range s.members {
-			if m.seat.Peer == got.leader {
+			if m.peer == got.leader {
 				a.target = m.number
 			}
 		}

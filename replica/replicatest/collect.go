@@ -48,7 +48,7 @@ func (m *member) prune() {
 		}
 	}
 	for _, e := range m.disk.entries {
-		if o := open(e.GetData()); o != nil {
+		if o := open(e); o != nil {
 			for _, oid := range o.oids {
 				keep[oid] = true
 			}

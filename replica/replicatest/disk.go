@@ -75,7 +75,7 @@ func (d *disk) has(oid string) bool {
 		return true
 	}
 	for _, e := range d.entries {
-		o := open(e.GetData())
+		o := open(e)
 		if o != nil && e.GetIndex() > d.published && len(o.entry.GetPayload().GetInlinePack()) > 0 && slices.Contains(o.oids, oid) {
 			return true
 		}

@@ -20,7 +20,13 @@
 // [Faults] says how bad the run is: lost, doubled, late and overtaking
 // messages, cuts in both directions or in one, crashes of one member or of all,
 // processes that stop for seconds, disks that never come back, clocks that
-// disagree, clients that give up and send the same transaction elsewhere.
+// disagree and jump, clients that give up and send the same transaction elsewhere.
+//
+// In most runs there are nodes to spare. The owner keeps changing its mind about
+// how many replicas there should be, and where; nodes stay away for longer than
+// the grace, or come back with an empty disk; leaders carry out what
+// [replica.PlanMembers] says, and crash in the middle of it. A disk is taken away
+// only as long as every configuration that may be in force has a majority left.
 //
 // # What is checked
 //
@@ -29,11 +35,15 @@
 // durable, the payload rule at every save, one log, one result of every entry,
 // each transaction applied at most once, the outcome that a client gets is the
 // table's and was durable at a majority, no answer older than what was
-// acknowledged before the question. After the storm: all members come to one
-// table, equal to what their disks hold, under the preferred leader, and fall
-// asleep; they take a push, get over members that wake alone, a leader that was
-// started again unseen and one that stopped; then all
-// of them crash, and any majority still knows all that was acknowledged.
+// acknowledged before the question; one membership of every entry, which is also
+// what raft will find on the disk; no seat given twice; nothing heard from a seat
+// whose disk is gone. "A majority" is that of the configuration in force, of both
+// halves of a joint one, and learners are no part of it. After the storm: as many
+// members as the owner wants, none of them lost; nodes that were replaced know it;
+// all members come to one table, equal to what their disks hold, under the
+// preferred leader, and fall asleep; they take a push, get over members that wake
+// alone, a leader that was started again unseen and one that stopped; then all of
+// them crash, and any majority still knows all that was acknowledged.
 // [Sim.CheckHistory] gives what the clients saw to a linearizability checker.
 //
 // # The twin

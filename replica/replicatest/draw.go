@@ -43,6 +43,8 @@ type Draw struct {
 	LockMillis int64
 	// Removes: the owner may end the repository.
 	Removes bool
+	// Settings makes up settings that the owner may want; nil: hardly ever other ones.
+	Settings func() *wire.Settings
 }
 
 func (d Draw) odd() bool { return d.Odd > 0 && d.Rand.Float64() < d.Odd }
@@ -96,6 +98,9 @@ func (d Draw) configure(l Listing) *wire.Operation {
 		return &wire.Operation{Kind: &wire.Operation_Remove{Remove: &wire.Remove{}}}
 	}
 	settings := &wire.Settings{}
+	if d.Settings != nil {
+		settings = d.Settings()
+	}
 	if d.odd() {
 		settings.Replicas = uint32(d.Rand.IntN(9))
 	}

@@ -21,7 +21,12 @@ type Faults struct {
 	Crash, CrashAll, Destroy  float64       // of a step
 	Split, OneWay             float64
 	Pause, FalseAlarm, Unrest float64
-	Contest, Lull             float64
+	Contest, Lull, Jump       float64
+	Meddle, Absence           float64
+	// Spares is how many nodes have no seat at first; without any, members never change.
+	Spares int
+	// Sluggish is how much longer one member's disk takes.
+	Sluggish time.Duration
 	// SkewMax is how far apart the members' clocks are.
 	SkewMax time.Duration
 	// Keep is how many entries a log keeps behind what is published.
@@ -55,14 +60,17 @@ func DrawFaults(seed uint64) Faults {
 	}
 	f.drawCollect(pick)
 	f.Lull = pick(0, 1, 3)
+	f.Jump, f.Sluggish = pick(0, 0, 1), time.Duration(pick(0, 0, 30, 150))*time.Millisecond
 	if rng.IntN(4) == 0 {
 		f.Members = 5
 	}
 	if rng.IntN(20) == 0 {
 		f.Members = 1
 	}
+	if rng.IntN(5) < 3 {
+		f.Spares, f.Meddle, f.Absence = 1+rng.IntN(4), pick(0, 1), pick(0, 1)
+		f.Destroy = pick(0, 0.3, 1)
+		f.Storm += time.Duration(rng.IntN(8)) * time.Second
+	}
 	return f
 }
-
-// minority is how many members may be destroyed.
-func (f Faults) minority() int { return (f.Members - 1) / 2 }

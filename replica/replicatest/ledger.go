@@ -19,7 +19,9 @@ type ledger struct {
 	s       *Sim
 	leaders map[uint64]int   // by term
 	votes   map[voter]uint64 // for whom
-	log     []committed      // log[i] is entry i+2: the first one is the founding
+	confs   confs
+	stamp   int64       // the highest so far
+	log     []committed // log[i] is entry i+2: the first one is the founding
 	twin    *Twin
 	decided map[string]uint64        // by stageKey: at which index
 	acked   map[string]*wire.Outcome // by stageKey: what a client was told
@@ -27,10 +29,8 @@ type ledger struct {
 	floor   uint64                   // the highest index that a client was told of
 }
 
-type voter struct {
-	member int
-	term   uint64
-}
+// voter is a seat: a node that has another one votes anew.
+type voter struct{ seat, term uint64 }
 
 // committed is what the first member to apply an entry made of it.
 type committed struct {
@@ -43,7 +43,7 @@ type committed struct {
 
 func newLedger(s *Sim) ledger {
 	return ledger{
-		s: s, leaders: map[uint64]int{}, votes: map[voter]uint64{}, twin: NewTwin(s.genesis, s.rules.CheckRefName),
+		s: s, leaders: map[uint64]int{}, votes: map[voter]uint64{}, confs: newConfs(s.genesis), twin: NewTwin(s.genesis, s.rules.CheckRefName),
 		decided: map[string]uint64{}, acked: map[string]*wire.Outcome{}, refused: map[string]bool{},
 	}
 }
@@ -72,10 +72,13 @@ func (l *ledger) leads(m *member) {
 
 // sent checks what a message promises.
 func (l *ledger) sent(from *member, m *pb.Message) {
+	if l.confs.gone[m.GetFrom()] != nil {
+		l.s.fail("lost seats are silent", "member %d sends %s from seat %d, whose disk is gone", from.number, m.GetType(), m.GetFrom())
+	}
 	switch {
 	case m.GetReject():
 	case m.GetType() == pb.MsgVoteResp:
-		v := voter{from.number, m.GetTerm()}
+		v := voter{from.seat.RaftID, m.GetTerm()}
 		if before, voted := l.votes[v]; voted && before != m.GetTo() {
 			l.s.fail("one vote in a term", "member %d votes for %d and %d in term %d", from.number, before, m.GetTo(), m.GetTerm())
 		}
@@ -84,7 +87,7 @@ func (l *ledger) sent(from *member, m *pb.Message) {
 			l.s.fail("durable vote", "member %d votes in term %d, its disk knows %d", from.number, m.GetTerm(), from.disk.hard.GetTerm())
 		}
 	case m.GetType() == pb.MsgVote:
-		v := voter{from.number, m.GetTerm()}
+		v := voter{from.seat.RaftID, m.GetTerm()}
 		if before, voted := l.votes[v]; voted && before != from.seat.RaftID {
 			l.s.fail("one vote in a term", "member %d campaigns in term %d, where it voted for %d", from.number, m.GetTerm(), before)
 		}
@@ -97,7 +100,7 @@ func (l *ledger) sent(from *member, m *pb.Message) {
 // saving checks a save before it is made: the payload rule.
 func (l *ledger) saving(m *member, save *replica.Save) {
 	for _, e := range save.Entries {
-		o := open(e.GetData())
+		o := open(e)
 		if o == nil {
 			continue
 		}
@@ -124,6 +127,7 @@ func (l *ledger) saved(m *member, t *replica.Turn) {
 	for i := range t.Applied {
 		l.applied(m, &t.Applied[i])
 	}
+	l.checkMembers(m, t)
 	l.checkChain(m)
 	l.checkPayloads(m)
 	l.checkTips(m)
@@ -136,7 +140,7 @@ func (l *ledger) checkPayloads(m *member) {
 		if e.GetIndex() <= m.disk.published {
 			continue
 		}
-		if o := open(e.GetData()); o != nil && !m.disk.durable(o) {
+		if o := open(e); o != nil && !m.disk.durable(o) {
 			l.s.fail("payload rule", "member %d has entry %d in its log and lost payload %q", m.number, e.GetIndex(), o.entry.GetPayload().GetName())
 		}
 	}
@@ -174,7 +178,11 @@ func (l *ledger) applied(m *member, a *replica.Applied) {
 		}
 		return
 	}
-	l.first(m, a, e.GetData())
+	if e.GetType() == pb.EntryConfChangeV2 {
+		l.confs.change(l.s, e)
+		l.s.note(m.number, "members", e.GetIndex(), uint64(len(l.confs.last().Members)))
+	}
+	l.first(m, a, e)
 }
 
 // checkObjects checks that refs move to what is durable here.
@@ -187,15 +195,24 @@ func (l *ledger) checkObjects(m *member, a *replica.Applied) {
 }
 
 // first takes down an entry that nobody has applied before.
-func (l *ledger) first(m *member, a *replica.Applied, data []byte) {
-	verdict := l.twin.Apply(a.Index, a.Term, data)
+func (l *ledger) first(m *member, a *replica.Applied, e *pb.Entry) {
+	var verdict Verdict
+	if e.GetType() == pb.EntryNormal {
+		verdict = l.twin.Apply(a.Index, a.Term, e.GetData())
+	} else {
+		verdict = l.twin.Pass(a.Index, a.Term, e.GetData())
+	}
+	if a.StampMillis < l.stamp {
+		l.s.fail("time", "the stamp goes back from %d to %d with entry %d", l.stamp, a.StampMillis, a.Index)
+	}
+	l.stamp = a.StampMillis
 	if diff := verdict.Differs(a); diff != "" {
 		l.s.fail("twin", "entry %d: %s", a.Index, diff)
 	}
 	l.log = append(l.log, committed{
 		term: a.Term, chain: l.twin.Chain, outcome: a.Outcome, repeat: a.Repeat, effect: effect(a),
 	})
-	l.whole(a, data)
+	l.whole(a, e.GetData())
 	if a.Outcome == nil {
 		return
 	}
@@ -213,7 +230,7 @@ func (l *ledger) first(m *member, a *replica.Applied, data []byte) {
 
 // whole checks that an atomic transaction had all of its effects or none.
 func (l *ledger) whole(a *replica.Applied, data []byte) {
-	if a.Outcome == nil || a.Repeat || !open(data).tx.GetAtomic() {
+	if a.Outcome == nil || a.Repeat || !openData(data).tx.GetAtomic() {
 		return
 	}
 	failed, succeeded := 0, 0
@@ -231,10 +248,11 @@ func (l *ledger) whole(a *replica.Applied, data []byte) {
 
 // effect spells what an entry did.
 func effect(a *replica.Applied) []byte {
+	raw := binary.BigEndian.AppendUint64(nil, uint64(a.StampMillis))
 	if a.Outcome == nil {
-		return binary.BigEndian.AppendUint64(nil, a.Floor)
+		return binary.BigEndian.AppendUint64(raw, a.Floor)
 	}
-	raw := encode(a.Outcome)
+	raw = append(raw, encode(a.Outcome)...)
 	for _, r := range a.Refs {
 		raw = append(raw, r.Name...)
 		raw = append(append(append(raw, 0), r.Old...), r.New...)
@@ -244,14 +262,15 @@ func effect(a *replica.Applied) []byte {
 
 // answering checks an outcome when a member is about to give it to a client.
 func (l *ledger) answering(m *member, o *wire.Outcome) {
-	durable := 0
-	for _, other := range l.s.members {
-		if other.disk.holdsEntry(o.GetIndex(), o.GetTerm()) {
-			durable++
+	durable := func(seat replica.Member) bool {
+		d := l.confs.gone[seat.RaftID] // it was durable there once
+		if other := l.s.node(seat.Peer); other.seat.RaftID == seat.RaftID {
+			d = other.disk
 		}
+		return d != nil && d.holdsEntry(o.GetIndex(), o.GetTerm())
 	}
-	if durable < l.s.genesis.Membership().Quorum() {
-		l.s.fail("durable at a majority", "member %d answers with entry %d, which is on %d disks", m.number, o.GetIndex(), durable)
+	if !slices.ContainsFunc(l.confs.deciding(m.group.Table().Index()), func(ms *replica.Membership) bool { return ms.HasQuorum(durable) }) {
+		l.s.fail("durable at a majority", "member %d answers with entry %d, which is on too few disks", m.number, o.GetIndex())
 	}
 }
 

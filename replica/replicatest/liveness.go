@@ -46,6 +46,7 @@ func (m *member) tick() {
 			m.handOver()
 		}
 	}
+	m.attend() // it may leave
 }
 
 // beat tells the others that this process runs.
@@ -70,6 +71,9 @@ func (s *Sim) say(from, to *member, f func()) {
 
 // hear takes a beat. It needs no loop: whoever was stopped finds it when it goes on.
 func (m *member) hear(from *member, life uint64) {
+	if m.group == nil {
+		return // it has no seat
+	}
 	o := &m.others[from.number]
 	again := o.life != 0 && o.life != life
 	back := o.gone
@@ -104,7 +108,7 @@ func (m *member) listen() {
 // answers says whether a node is believed to run.
 func (m *member) answers(peer identity.PeerID) bool {
 	for i, of := range m.s.members {
-		if of.seat.Peer == peer {
+		if of.peer == peer {
 			return of == m || !m.others[i].pulse.Silent() && !m.others[i].gone
 		}
 	}
@@ -114,10 +118,10 @@ func (m *member) answers(peer identity.PeerID) bool {
 // forget is what a member does on its own evidence that another is gone.
 func (m *member) forget(gone *member, base time.Duration) {
 	m.s.note(m.number, "forgets", uint64(gone.number))
-	m.group.Unreachable(gone.seat.Peer)
+	m.group.Unreachable(gone.peer)
 	if state := m.group.State(); state.Leading && !m.view().MajorityAlive() {
 		m.group.Wake()
-	} else if state.Leader == gone.seat.Peer {
+	} else if state.Leader == gone.peer {
 		if err := m.group.ForgetLeader(); err != nil {
 			m.s.fail("forget leader", "member %d: %v", m.number, err)
 		}
@@ -130,7 +134,7 @@ func (m *member) greeted(by *member) {
 	switch m.group.State().Leader {
 	case "":
 		m.seek(greetingGrace)
-	case by.seat.Peer, m.seat.Peer:
+	case by.peer, m.peer:
 		m.group.Wake()
 	}
 }
@@ -161,7 +165,7 @@ func (m *member) seekAfter(base, again time.Duration) {
 func (m *member) leaderChanged(to identity.PeerID) {
 	m.leader = to
 	switch to {
-	case m.seat.Peer:
+	case m.peer:
 		m.pace.Lead(m.ticks)
 	case "":
 		m.seek(greetingGrace)
@@ -183,12 +187,15 @@ func (m *member) handOver() {
 func (m *member) view() election.View {
 	state := m.group.State()
 	v := election.View{
-		Self: election.ID(m.seat.Peer), Leader: election.ID(state.Leader),
+		Self: election.ID(m.peer), Leader: election.ID(state.Leader),
 		Busy: state.Transferring || len(m.waiting) > 0,
 	}
-	for _, of := range m.s.members {
-		alive := m.answers(of.seat.Peer)
-		seen := election.Member{ID: election.ID(of.seat.Peer), Alive: alive, InSync: alive}
+	for _, seat := range state.Membership.Members {
+		if !seat.Votes() {
+			continue
+		}
+		of, alive := m.s.node(seat.Peer), m.answers(seat.Peer)
+		seen := election.Member{ID: election.ID(seat.Peer), Alive: alive, InSync: alive}
 		if p, ok := progress(state, of); ok {
 			seen.Alive, seen.InSync = alive && p.Active, alive && p.InSync
 		}
@@ -199,7 +206,7 @@ func (m *member) view() election.View {
 
 func progress(state replica.State, of *member) (replica.Progress, bool) {
 	for _, p := range state.Members {
-		if p.Peer == of.seat.Peer {
+		if p.Peer == of.peer {
 			return p, true
 		}
 	}

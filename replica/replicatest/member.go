@@ -2,6 +2,7 @@ package replicatest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,9 +21,14 @@ import (
 type member struct {
 	s      *Sim
 	number int
-	seat   replica.Member
-	disk   *disk
-	skew   time.Duration
+	key    identity.Key
+	peer   identity.PeerID
+	place
+	disk *disk
+	skew time.Duration // of its clock
+	slow time.Duration // what its disk takes more
+	// running: the process is there, if only to say that it has no seat.
+	running bool
 	// destroyed: the disk is gone for good. heldBack: it stays down for now.
 	destroyed, heldBack bool
 	// silently: nobody is told of its next crash.
@@ -55,20 +61,22 @@ type member struct {
 	// ticks counts those of this process; checked is when the leader last said that
 	// the group sleeps.
 	ticks, checked uint64
-	rot            rot
+	// away is how long others were not reached. askedAt is when it last asked who
+	// somebody is, admitting that it waits for a nonce.
+	away      map[identity.PeerID]time.Duration
+	askedAt   uint64
+	admitting bool
+	rot       rot
 }
 
-func newMember(s *Sim, number int, peer identity.PeerID) *member {
-	seat, _ := s.genesis.Membership().Member(peer)
-	m := &member{s: s, number: number, seat: seat, disk: newDisk()}
+func newMember(s *Sim, number int, key identity.Key) *member {
+	m := &member{s: s, number: number, key: key, peer: key.PeerID(), disk: newDisk()}
 	if s.faults.SkewMax > 0 {
 		m.skew = s.between(0, s.faults.SkewMax)
 	}
-	founding := s.genesis.Found(s.rules)
-	if err := m.disk.save(&founding); err != nil {
-		panic(fmt.Sprintf("replicatest: found: %v", err))
+	if seat, founder := s.genesis.Membership().Member(m.peer); founder {
+		m.found(seat, nil)
 	}
-	m.disk.published = founding.Install.GetIndex()
 	return m
 }
 
@@ -78,7 +86,13 @@ func (m *member) Held(signer, id []byte, p *wire.Payload) bool {
 }
 
 func (m *member) start() {
-	if m.group != nil || m.destroyed || m.heldBack || m.rot.left {
+	if m.running || m.destroyed || m.heldBack || m.rot.left {
+		return
+	}
+	m.running = true
+	if m.seat.RaftID == 0 {
+		m.life++
+		m.s.note(m.number, "start without a seat", m.life)
 		return
 	}
 	table, err := replica.LoadTable(m.disk.scan, m.s.rules)
@@ -87,14 +101,15 @@ func (m *member) start() {
 		return
 	}
 	group, err := replica.New(replica.Config{
-		Self: m.seat.Peer, Log: m.disk, Table: table, Rules: m.s.rules, Payloads: m, Logger: quiet{},
+		Self: m.peer, RaftID: m.seat.RaftID, Log: m.disk, Table: table, Rules: m.s.rules, Payloads: m, Logger: quiet{},
 	})
 	if err != nil {
 		m.s.fail("start", "member %d: %v", m.number, err)
 		return
 	}
 	*m = member{
-		s: m.s, number: m.number, seat: m.seat, disk: m.disk, skew: m.skew, life: m.life + 1, group: group, rot: rot{rotten: m.rot.rotten},
+		s: m.s, number: m.number, key: m.key, peer: m.peer, place: m.place, disk: m.disk, skew: m.skew, slow: m.slow,
+		running: true, life: m.life + 1, group: group, rot: rot{rotten: m.rot.rotten}, away: map[identity.PeerID]time.Duration{},
 		present: map[string]string{}, pins: map[uint64][]string{}, waiting: map[string][]func(*wire.Outcome){}, reads: map[uint64]*read{},
 		pace: election.Pace{BaseTicks: handOverTicks}, others: make([]other, len(m.s.members)),
 	}
@@ -102,6 +117,10 @@ func (m *member) start() {
 		m.others[i].pulse = election.Pulse{FloorTicks: silenceTicks, TickMicros: tick.Microseconds()}
 	}
 	m.disk.SetSnapshotFunc(group.Snapshot)
+	for _, seat := range m.joined {
+		_ = group.Introduce(seat) // the log may be beyond it
+	}
+	m.s.ledger.checkConf(m, table.Membership())
 	m.s.note(m.number, "start", m.life, table.Index(), m.disk.last())
 	m.s.ledger.checkPayloads(m)
 	m.replay()
@@ -112,13 +131,13 @@ func (m *member) start() {
 
 // crash takes everything but the disk.
 func (m *member) crash(why string) {
-	if m.group == nil {
+	if !m.running {
 		return
 	}
 	m.s.stats.Crashes++
 	m.s.note(m.number, why, m.life)
 	m.life++
-	m.group, m.inbox, m.saving = nil, nil, false
+	m.running, m.group, m.inbox, m.saving = false, nil, nil, false
 	if !m.silently {
 		m.s.dropped(m)
 	}
@@ -215,6 +234,7 @@ func (m *member) turn() {
 	if !m.s.calm && m.s.chance(m.s.faults.SlowDisk) {
 		d += m.s.between(0, 400*time.Millisecond)
 	}
+	d += m.slow
 	if t.Save.Empty() {
 		d = 0
 	}
@@ -280,8 +300,12 @@ func (m *member) carryOut(t *replica.Turn) {
 }
 
 // step takes a message, and sees to what the group then needs.
-func (m *member) step(from identity.PeerID, message *pb.Message) {
-	m.stepped(m.group.Step(from, message))
+func (m *member) step(from *member, message *pb.Message) {
+	need, err := m.group.Step(from.peer, message)
+	if errors.Is(err, replica.ErrUnknownSender) {
+		m.askWho(from, message.GetFrom())
+	}
+	m.stepped(need, err)
 }
 
 // nowMillis is the member's clock.

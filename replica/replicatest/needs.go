@@ -1,6 +1,7 @@
 package replicatest
 
 import (
+	"errors"
 	"time"
 
 	"peer/replica"
@@ -8,6 +9,9 @@ import (
 
 // stepped sees to what the group needs, one thing at a time.
 func (m *member) stepped(need *replica.Need, err error) {
+	if errors.Is(err, replica.ErrUnknownSender) {
+		return // and it has been asked who it is
+	}
 	if err != nil {
 		m.s.fail("step", "member %d refuses an honest message: %v", m.number, err)
 		return
@@ -47,10 +51,10 @@ func (m *member) meet(need *replica.Need) bool {
 func (m *member) sources(need *replica.Need) []*member {
 	var list []*member
 	for _, other := range m.s.members {
-		if other == m || !m.s.connected(m, other) || !m.s.connected(other, m) {
+		if other == m || other.group == nil || !m.s.connected(m, other) || !m.s.connected(other, m) {
 			continue
 		}
-		if other.seat.Peer == need.From {
+		if other.peer == need.From {
 			list = append([]*member{other}, list...)
 		} else {
 			list = append(list, other)

@@ -6,12 +6,17 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"peer/identity"
 )
 
 // send gives raft's messages to the network, which keeps some of its promises.
 func (s *Sim) send(from *member, messages []*pb.Message) {
 	for _, m := range messages {
-		to := s.seat(m.GetTo())
+		to := s.node(from.group.PeerOf(m.GetTo()))
+		if to == nil {
+			continue // its seat was given up since
+		}
 		s.ledger.sent(from, m)
 		s.note(from.number, m.GetType().String(), m.GetTo(), m.GetTerm(), m.GetIndex()<<20|m.GetCommit())
 		raw, err := proto.Marshal(m)
@@ -25,13 +30,14 @@ func (s *Sim) send(from *member, messages []*pb.Message) {
 	}
 }
 
-func (s *Sim) seat(raftID uint64) *member {
+// node finds a node; nil for an ID that none has.
+func (s *Sim) node(peer identity.PeerID) *member {
 	for _, m := range s.members {
-		if m.seat.RaftID == raftID {
+		if m.peer == peer {
 			return m
 		}
 	}
-	panic(fmt.Sprintf("replicatest: message to %d, which has no seat", raftID))
+	return nil
 }
 
 func (s *Sim) latency() time.Duration {
@@ -48,11 +54,11 @@ func (s *Sim) carry(from, to *member, kind pb.MessageType, raw []byte) {
 	s.after(s.latency(), func() {
 		ok := !lost && s.connected(from, to)
 		if kind == pb.MsgSnap {
-			from.postIn(life, func() { from.group.SnapshotSent(to.seat.Peer, ok) })
+			from.postIn(life, func() { from.group.SnapshotSent(to.peer, ok) })
 		}
 		if !ok {
 			if !s.calm && s.chance(0.5) {
-				from.postIn(life, func() { from.group.Unreachable(to.seat.Peer) })
+				from.postIn(life, func() { from.group.Unreachable(to.peer) })
 			}
 			return
 		}
@@ -60,13 +66,13 @@ func (s *Sim) carry(from, to *member, kind pb.MessageType, raw []byte) {
 		if err := proto.Unmarshal(raw, m); err != nil {
 			panic(fmt.Sprintf("replicatest: unmarshal %s: %v", kind, err))
 		}
-		to.post(func() { to.step(from.seat.Peer, m) })
+		to.take(from, m)
 	})
 }
 
 // connected says whether something sent now would arrive.
 func (s *Sim) connected(from, to *member) bool {
-	return to.group != nil && !s.cut[[2]int{from.number, to.number}]
+	return to.running && !s.cut[[2]int{from.number, to.number}]
 }
 
 // dropped tells the others that a process is gone: they dial it, and nothing answers.
@@ -76,7 +82,7 @@ func (s *Sim) dropped(gone *member) {
 			continue
 		}
 		s.after(s.between(2*time.Millisecond, 30*time.Millisecond), func() {
-			if gone.group == nil && !s.cut[[2]int{m.number, gone.number}] {
+			if !gone.running && !s.cut[[2]int{m.number, gone.number}] {
 				m.post(func() {
 					m.others[gone.number].gone = true
 					m.forget(gone, campaignBase)

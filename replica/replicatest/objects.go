@@ -21,8 +21,15 @@ type opened struct {
 	oids []string
 }
 
-// open reads an entry's data; nil for raft's own.
-func open(data []byte) *opened {
+// open reads an entry; nil for raft's own.
+func open(e *pb.Entry) *opened {
+	if e.GetType() != pb.EntryNormal {
+		return nil
+	}
+	return openData(e.GetData())
+}
+
+func openData(data []byte) *opened {
 	if len(data) == 0 {
 		return nil
 	}
@@ -128,7 +135,7 @@ func (m *member) published(applied []replica.Applied) {
 func (m *member) sweep() {
 	named := map[string]bool{}
 	for _, e := range m.disk.entries {
-		if o := open(e.GetData()); o != nil {
+		if o := open(e); o != nil {
 			named[stageKey(o.tx.GetSigner(), o.tx.GetId())] = true
 		}
 	}
@@ -152,7 +159,7 @@ func (m *member) replay() {
 }
 
 func (m *member) replayEntry(e *pb.Entry, table *replica.Table) {
-	o := open(e.GetData())
+	o := open(e)
 	if o == nil || o.entry.GetPayload() == nil {
 		return
 	}

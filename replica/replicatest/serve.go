@@ -89,7 +89,7 @@ func (m *member) receive(r *request, reply func(answer)) {
 		})
 	}
 	for _, follower := range m.s.members {
-		if follower != m && m.s.connected(m, follower) && m.s.chance(0.6) {
+		if follower != m && follower.group != nil && m.s.connected(m, follower) && m.s.chance(0.6) {
 			stage(follower, m.s.between(time.Millisecond, 80*time.Millisecond), func() {})
 		}
 	}

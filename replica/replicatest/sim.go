@@ -40,10 +40,12 @@ type Sim struct {
 	calm bool
 	// quietUntil is until when clients begin nothing new.
 	quietUntil time.Duration
-	ledger     ledger
-	history    history
-	violation  error
-	stats      Stats
+	// meddling: see meddle. frozen: members don't change any more.
+	meddling, frozen bool
+	ledger           ledger
+	history          history
+	violation        error
+	stats            Stats
 }
 
 // Stats says what a run saw, so that a test can tell that it saw something.
@@ -53,6 +55,7 @@ type Stats struct {
 	Silences, Sleeps                               int
 	Rotten, Left                                   int
 	Collects, Pruned, Missing                      int
+	Members                                        MemberStats
 }
 
 // A Violation is a promise that was broken.
@@ -81,10 +84,12 @@ var Rules = replica.Rules{CheckRefName: func(name string) error {
 // New founds a group.
 func New(seed uint64, f Faults) *Sim {
 	s := &Sim{faults: f, rng: rand.New(rand.NewPCG(seed, 1)), rules: Rules, cut: map[[2]int]bool{}}
-	keys := make([]identity.Key, f.Members)
+	keys := make([]identity.Key, f.Members+f.Spares)
+	for i := range keys {
+		keys[i] = s.key()
+	}
 	founding := &wire.Genesis{Name: "sim", ObjectFormat: replica.SHA1, DefaultBranch: Names[0], Policy: &wire.Policy{Version: 1}}
 	for i, raftID := range s.rng.Perm(f.Members) {
-		keys[i] = s.key()
 		founding.Members = append(founding.Members, &wire.Member{
 			RaftId: uint64(raftID + 1), Peer: []byte(keys[i].PeerID()), Nonce: make([]byte, replica.NonceBytes),
 		})
@@ -107,9 +112,10 @@ func New(seed uint64, f Faults) *Sim {
 	}
 	s.genesis = genesis
 	s.ledger = newLedger(s)
-	for i := range f.Members {
-		s.members = append(s.members, newMember(s, i, keys[i].PeerID()))
+	for i, key := range keys {
+		s.members = append(s.members, newMember(s, i, key))
 	}
+	s.anyone().slow = f.Sluggish
 	return s
 }
 
@@ -159,6 +165,7 @@ func (s *Sim) Run() (err error) {
 		m.restart(s.between(0, 300*time.Millisecond))
 	}
 	s.settle("after the storm")
+	s.frozen = true
 	s.slumber()
 	s.lastStand()
 	s.final()
@@ -198,13 +205,16 @@ func (s *Sim) unrest() error {
 			return fmt.Errorf("client %d waits for an answer", c.number)
 		}
 	}
+	if err := s.membersUnrest(); err != nil {
+		return err
+	}
 	var best identity.PeerID
 	index := uint64(0)
 	for _, m := range s.participants() {
 		switch {
 		case m.group == nil || m.saving || m.needing:
 			return fmt.Errorf("member %d is down or at work", m.number)
-		case m.rot.inquiring && len(s.participants()) > s.genesis.Membership().Quorum(): // enough are there to say
+		case m.rot.inquiring && len(s.participants()) > s.ledger.confs.last().Quorum(): // enough are there to say
 			return fmt.Errorf("member %d still asks whose table is damaged", m.number)
 		case index != 0 && m.disk.last() != index:
 			return fmt.Errorf("member %d has entries up to %d, others to %d", m.number, m.disk.last(), index)
@@ -213,7 +223,7 @@ func (s *Sim) unrest() error {
 		if state := m.group.State(); state.Applied != index || m.disk.published != index {
 			return fmt.Errorf("member %d applied %d and published %d of %d", m.number, state.Applied, m.disk.published, index)
 		}
-		best = max(best, m.seat.Peer)
+		best = max(best, m.peer)
 	}
 	for _, m := range s.participants() {
 		if leader := m.group.State().Leader; leader != best {
@@ -225,7 +235,9 @@ func (s *Sim) unrest() error {
 
 // participants are the members that may run now.
 func (s *Sim) participants() []*member {
-	return slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool { return m.destroyed || m.heldBack || m.rot.left })
+	return slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool {
+		return m.seat.RaftID == 0 || m.destroyed || m.heldBack || m.rot.left
+	})
 }
 
 // lastStand has everybody crash, and a majority come back: what was
@@ -240,7 +252,7 @@ func (s *Sim) lastStand() {
 	rest := s.participants()
 	s.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 	for i, m := range rest {
-		m.heldBack = i >= s.genesis.Membership().Quorum()
+		m.heldBack = i >= s.ledger.confs.last().Quorum()
 		m.restart(s.between(0, 300*time.Millisecond))
 	}
 	c := s.clients[0]
@@ -301,4 +313,5 @@ func (t *Stats) Add(s Stats) {
 	t.Collects += s.Collects
 	t.Pruned += s.Pruned
 	t.Missing += s.Missing
+	t.Members.add(s.Members)
 }

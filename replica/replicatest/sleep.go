@@ -45,14 +45,14 @@ func (m *member) lull() {
 		return
 	}
 	for _, to := range m.s.members {
-		if to != m && m.answers(to.seat.Peer) {
+		if to != m && m.answers(to.peer) {
 			m.s.say(m, to, func() { to.post(func() { to.lulled(m, said) }) })
 		}
 	}
 }
 
 func (m *member) lulled(by *member, said replica.Sleep) {
-	if !m.occupied() && m.group.Agree(by.seat.Peer, said) {
+	if !m.occupied() && m.group.Agree(by.peer, said) {
 		m.checked = m.ticks
 		m.s.note(m.number, "sleeps too")
 		return
@@ -93,7 +93,7 @@ func (s *Sim) slumber() {
 	s.settle("after a push to a sleeping group")
 	s.awaitSleep()
 	s.disturb()
-	if rest := s.participants(); s.violation == nil && len(rest) > s.genesis.Membership().Quorum() {
+	if rest := s.participants(); s.violation == nil && len(rest) > s.ledger.confs.last().Quorum() {
 		s.stopLeader(rest)
 		s.settle("after a sleeping leader had stopped")
 	}
@@ -126,7 +126,7 @@ func (s *Sim) disturb() {
 	rest[s.rng.IntN(len(rest))].group.Wake()
 	s.awaitSleep()
 	for _, m := range s.participants() {
-		if s.violation == nil && m.group != nil && m.leader == m.seat.Peer {
+		if s.violation == nil && m.group != nil && m.leader == m.peer {
 			m.silently = true
 			m.crashFor(time.Millisecond)
 			break
@@ -149,7 +149,7 @@ func (s *Sim) stopLeader(rest []*member) {
 	followed := func() bool {
 		reason = nil
 		for _, m := range rest {
-			if leader := m.group.State().Leader; m != stopped && (leader == "" || leader == stopped.seat.Peer) {
+			if leader := m.group.State().Leader; m != stopped && (leader == "" || leader == stopped.peer) {
 				reason = errors.Join(reason, fmt.Errorf("member %d follows %q", m.number, leader))
 			}
 		}

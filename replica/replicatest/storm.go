@@ -1,6 +1,9 @@
 package replicatest
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // storm breaks something, and comes back.
 func (s *Sim) storm() {
@@ -15,6 +18,7 @@ func (s *Sim) storm() {
 		{f.Crash, s.crashOne}, {f.CrashAll, s.crashAll}, {f.Destroy, s.destroyOne},
 		{f.Split, s.split}, {f.OneWay, s.oneWay}, {f.Pause, s.pauseOne},
 		{f.FalseAlarm, s.falseAlarm}, {f.Unrest, s.stirUp}, {f.Contest, s.contest}, {f.Lull, s.lull},
+		{f.Jump, s.jump}, {f.Meddle, s.meddle}, {f.Absence, s.absent},
 	}
 	total := 0.0
 	for _, step := range steps {
@@ -38,7 +42,14 @@ func (s *Sim) clear() {
 	s.note(-1, "calm")
 }
 
-func (s *Sim) anyone() *member { return s.members[s.rng.IntN(len(s.members))] }
+// anyone is one of those that have a seat; any node if none has.
+func (s *Sim) anyone() *member {
+	seated := slices.DeleteFunc(slices.Clone(s.members), func(m *member) bool { return m.seat.RaftID == 0 })
+	if len(seated) == 0 {
+		seated = s.members
+	}
+	return seated[s.rng.IntN(len(seated))]
+}
 
 func (s *Sim) crashOne() { s.anyone().crashFor(s.between(20*time.Millisecond, 3*time.Second)) }
 
@@ -51,18 +62,41 @@ func (s *Sim) crashAll() {
 // destroyOne takes a member's disk away. It never votes or acknowledges again:
 // whatever comes back in its place lacks the nonce of its seat.
 func (s *Sim) destroyOne() {
-	gone := 0
-	for _, m := range s.members {
-		if m.destroyed {
-			gone++
-		}
+	m := s.anyone()
+	if m.seat.RaftID == 0 || m.destroyed || !s.ledger.confs.canLose(s, m.seat.RaftID) {
+		return
 	}
-	if gone < s.faults.minority() {
-		m := s.anyone()
-		m.crash("destroyed")
-		m.destroyed = true
+	m.crash("destroyed")
+	m.wipe()
+	if s.faults.Spares == 0 {
+		m.destroyed = true // nobody takes it in again
+		return
 	}
+	m.restart(s.between(200*time.Millisecond, 4*time.Second))
 }
+
+// absent takes a member away for longer than most graces, or cuts it off.
+func (s *Sim) absent() {
+	m := s.anyone()
+	if s.rng.IntN(2) == 0 {
+		m.crashFor(s.between(2*time.Second, 8*time.Second))
+		return
+	}
+	s.cutFor(func(from, to int) bool { return from == m.number || to == m.number })
+}
+
+// jump sets a member's clock.
+func (s *Sim) jump() {
+	m := s.anyone()
+	m.skew += s.between(-jumpMax, jumpMax)
+	s.note(m.number, "clock jumps")
+}
+
+// jumpMax is how far a clock jumps.
+const jumpMax = 10 * time.Second
+
+// meddle crashes somebody soon after the next change of members is proposed.
+func (s *Sim) meddle() { s.meddling = true }
 
 // split cuts the members into two sides.
 func (s *Sim) split() {
@@ -119,7 +153,7 @@ func (s *Sim) stirUp() {
 		if s.rng.IntN(2) == 0 {
 			_ = m.group.Campaign() // a leader or a lagging member refuses
 		} else if _, leading := m.group.Leading(); leading {
-			m.group.TransferTo(other.seat.Peer)
+			m.group.TransferTo(other.peer)
 		}
 	})
 }
@@ -134,7 +168,7 @@ func (s *Sim) contest() {
 	voter := s.anyone()
 	for _, m := range s.members {
 		m.post(func() {
-			if m.group.State().Leader != m.seat.Peer {
+			if m.group.State().Leader != m.peer {
 				_ = m.group.ForgetLeader() // there may be none
 			}
 		})

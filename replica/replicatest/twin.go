@@ -73,11 +73,17 @@ func NewTwin(g *replica.Genesis, check func(string) error) *Twin {
 	return &Twin{genesis: g, check: check, Chain: g.Hash[:], state: state{Refs: map[string]string{}, Head: g.DefaultBranch}}
 }
 
-// Apply applies one entry.
-func (t *Twin) Apply(index, term uint64, data []byte) Verdict {
+// Pass passes an entry by that changes nothing but the members.
+func (t *Twin) Pass(index, term uint64, data []byte) Verdict {
 	position := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term)
 	chain := sha256.Sum256(slices.Concat(t.Chain, position, data))
 	t.Chain = chain[:]
+	return Verdict{Group: true}
+}
+
+// Apply applies one entry.
+func (t *Twin) Apply(index, term uint64, data []byte) Verdict {
+	t.Pass(index, term, data)
 	if len(data) == 0 {
 		return Verdict{Empty: true}
 	}

@@ -112,7 +112,7 @@ func TestHostilePushes(t *testing.T) {
 		{"short ID", x.owner, func(tx *wire.Transaction) { tx.Id = []byte("short") }, pack, ops1(create), wire.FailureCode_FAILURE_BAD_REQUEST},
 		{"no window", x.owner, func(tx *wire.Transaction) { tx.Window = 0 }, pack, ops1(create), wire.FailureCode_FAILURE_BAD_REQUEST},
 		{"endless window", x.owner, func(tx *wire.Transaction) { tx.Window = 1 << 40 }, pack, ops1(create), wire.FailureCode_FAILURE_BAD_REQUEST},
-		{"base and window that overflow", x.owner, func(tx *wire.Transaction) { tx.Base = 1<<64 - 1 }, pack, ops1(create), wire.FailureCode_FAILURE_BAD_REQUEST},
+		{"base and window that overflow", x.owner, func(tx *wire.Transaction) { tx.Base = 1<<64 - 1 }, pack, ops1(create), wire.FailureCode_FAILURE_BEHIND},
 		{"no operations", x.owner, nil, pack, nil, wire.FailureCode_FAILURE_BAD_REQUEST},
 		{"too many operations", x.owner, nil, nil, ops(replica.OperationsMax+1, func(i int) *wire.Operation {
 			return nodetest.Move(fmt.Sprintf("refs/heads/o%d", i), none, x.main)

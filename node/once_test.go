@@ -186,15 +186,15 @@ func TestExpiredTransactions(t *testing.T) {
 	g := c.Found(node.InitOptions{})
 	client := c.Client(g)
 	at := chain(t, c, client, git.OID{}, 5)
-	for name, tx := range map[string]func(*wire.Transaction){
-		"past":   func(tx *wire.Transaction) { tx.Base, tx.Window = 1, 2 },
-		"future": func(tx *wire.Transaction) { tx.Base = 1_000_000 },
+	before := c.Members[0].View(g).GetIndex()
+	for want, tx := range map[wire.FailureCode]func(*wire.Transaction){
+		wire.FailureCode_FAILURE_BAD_REQUEST: func(tx *wire.Transaction) { tx.Base, tx.Window = 1, 2 },
+		wire.FailureCode_FAILURE_BEHIND:      func(tx *wire.Transaction) { tx.Base = before + 1 },
 	} {
 		p := client.Sign(1, nil, tx, nodetest.Move("refs/heads/x", git.OID{}, at))
 		done, err := client.Once(deadline(t), c.Members[0].ID, p)
-		refused := nodetest.CodeOf(err) == wire.FailureCode_FAILURE_BAD_REQUEST
-		if !refused && done.GetOutcome().GetResult().GetCode() != wire.Code_CODE_EXPIRED {
-			t.Errorf("%s: %v, %v", name, done, err)
+		if nodetest.CodeOf(err) != want || c.Members[0].View(g).GetIndex() != before {
+			t.Errorf("want %s and no entry: %v, %v", want, done, err)
 		}
 	}
 	listed, err := client.List(deadline(t), c.Members[0].ID, nil)

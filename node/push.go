@@ -170,14 +170,21 @@ func (u *push) courtesy(ctx context.Context) (known *wire.Outcome, refusal error
 	type answer struct {
 		known  *wire.Outcome
 		result *wire.Result
+		index  uint64
 	}
 	a, err := ask(ctx, u.n, func() answer {
 		t := u.g.core.Table()
 		if o := t.Outcome(u.signer, u.tx.GetId()); o != nil && bytes.Equal(o.GetTxSha256(), u.key.sum[:]) {
 			return answer{known: o}
 		}
-		return answer{result: t.Courtesy(u.signer, u.tx)}
+		return answer{result: t.Courtesy(u.signer, u.tx), index: t.Index()}
 	})
+	if err == nil && a.known == nil && u.tx.GetBase() > a.index {
+		// The session's listing is of what this table has, so none can be of more.
+		return nil, failure(wire.FailureCode_FAILURE_BEHIND,
+			fmt.Sprintf("the push was made from a listing at index %d, and the group is at %d: whoever listed was wrong", u.tx.GetBase(), a.index),
+			"nothing was changed; push again, which lists the refs anew"), nil
+	}
 	if err != nil || a.known != nil || a.result == nil {
 		return a.known, nil, err
 	}

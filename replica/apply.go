@@ -50,7 +50,8 @@ type Applied struct {
 	StampMillis int64
 	Signer      identity.PublicKey
 	ID          []byte
-	// Outcome is nil for raft's own empty entries.
+	// Outcome is nil for raft's own empty entries, and for a transaction whose base
+	// is yet to come.
 	Outcome *wire.Outcome
 	// Repeat means that the transaction had been applied before, so that this
 	// entry did nothing; Outcome is the first one.
@@ -164,6 +165,13 @@ func (t *Table) applyTransaction(entry *wire.Entry, done *Applied) {
 		}
 		return
 	}
+	if tx.GetBase() >= done.Index {
+		// Somebody lied to the signer about the index. A refusal would be forgotten
+		// before the transaction's window has passed, and it could still commit then.
+		// So it is not refused: the entry does nothing, and nobody is answered.
+		done.Outcome = nil
+		return
+	}
 	if refusal := t.judge(signer, tx, done.Index); refusal != nil {
 		outcome.Result = refusal
 	} else {
@@ -197,9 +205,10 @@ func (t *Table) checkForm(signer identity.PublicKey, tx *wire.Transaction) error
 	return nil
 }
 
-// judge decides about the transaction as a whole, as of the index before.
+// judge decides about the transaction as a whole, as of the index before. Its base
+// is before index.
 func (t *Table) judge(signer identity.PublicKey, tx *wire.Transaction, index uint64) *wire.Result {
-	if index <= tx.GetBase() || index > tx.GetBase()+tx.GetWindow() {
+	if index > tx.GetBase()+tx.GetWindow() {
 		return refuse(wire.Code_CODE_EXPIRED, fmt.Sprintf("signed for entries %d to %d, this is %d", tx.GetBase()+1, tx.GetBase()+tx.GetWindow(), index))
 	}
 	if stone := t.Tombstone(); stone != nil {
@@ -214,8 +223,9 @@ func (t *Table) judge(signer identity.PublicKey, tx *wire.Transaction, index uin
 	return nil
 }
 
-// Courtesy says what apply would answer to tx if it were the next entry, so that
-// a leader need not read a pack that is refused anyway. Nil: go on.
+// Courtesy says what apply would answer to tx if it were the next entry, or, where
+// this table is not at its base yet, the one after that. So a leader need not read a
+// pack that is refused anyway. Nil: go on.
 func (t *Table) Courtesy(signer identity.PublicKey, tx *wire.Transaction) *wire.Result {
 	if err := t.checkForm(signer, tx); err != nil {
 		return refuse(wire.Code_CODE_MALFORMED, err.Error())

@@ -89,7 +89,7 @@ const (
 	Code_CODE_DELETES_HEAD  Code = 5  // the branch that HEAD names
 	Code_CODE_LOCKED        Code = 6  // somebody else holds the lock
 	Code_CODE_SIBLING       Code = 7  // atomic, and another operation failed
-	Code_CODE_EXPIRED       Code = 8  // committed outside (base, base+window]
+	Code_CODE_EXPIRED       Code = 8  // committed after base+window; at or before base nothing is decided
 	Code_CODE_ID_REUSED     Code = 9  // the same ID with other bytes
 	Code_CODE_MALFORMED     Code = 10 // not a transaction of this repository
 	Code_CODE_NOT_HELD      Code = 11 // a lock token that is not the current one

@@ -233,6 +233,8 @@ func (a *attempt) take(got answer, round int) {
 	case got.missing && a.tries >= pushTries:
 		s.stats.Missing++
 		a.giveUp()
+	case got.behind && a.tries >= pushTries:
+		a.giveUp()
 	case round == a.round:
 		a.round++ // its timeout is off
 		a.target = s.anyone().number

@@ -39,7 +39,9 @@ type answer struct {
 	// missing: an object is not there that the client took for known. It says
 	// nothing about an earlier attempt.
 	missing bool
-	leader  identity.PeerID // somebody else leads
+	// behind: the client has seen an index that is not here. It says as little.
+	behind bool
+	leader identity.PeerID // somebody else leads
 }
 
 // takePush is the life of a push at the member that was asked.
@@ -57,6 +59,10 @@ func (m *member) takePush(r *request, reply func(answer)) {
 	}
 	if refused := table.Courtesy(r.signer, r.tx); refused != nil {
 		reply(answer{refused: refused})
+		return
+	}
+	if r.tx.GetBase() > table.Index() {
+		reply(answer{behind: true})
 		return
 	}
 	switch r.brings {

@@ -118,8 +118,11 @@ func (t *Twin) Apply(index, term uint64, data []byte) Verdict {
 			return verdict
 		}
 	}
+	if index <= tx.GetBase() {
+		return Verdict{Empty: true} // it may be decided yet
+	}
 	switch {
-	case index <= tx.GetBase(), index-tx.GetBase() > tx.GetWindow():
+	case index-tx.GetBase() > tx.GetWindow():
 		verdict.Whole = wire.Code_CODE_EXPIRED
 	case t.Removed != 0:
 		verdict.Whole = wire.Code_CODE_REMOVED

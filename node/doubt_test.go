@@ -156,7 +156,6 @@ func TestDamagedTableNamesNothing(t *testing.T) {
 	damaged.Stop()
 	damaged.Rot(g, main, git.OID{}, true)
 	damaged.Start()
-	c.Settle(g)
 	c.Eventually(func() string {
 		if !c.Logged("names objects that are not here") {
 			return "the damaged one stays"

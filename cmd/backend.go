@@ -183,6 +183,30 @@ func (b *backend) ReleaseLock(ctx context.Context, r *pb.ReleaseLockRequest) (*p
 	return &pb.LockReply{}, n.ReleaseLock(ctx, id, r.GetToken())
 }
 
+func (b *backend) Configure(ctx context.Context, r *pb.ConfigureRequest) (*pb.Repo, error) {
+	n, id, err := b.resolve(r.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	change, err := parseWishes(r)
+	if err != nil {
+		return nil, err
+	}
+	info, err := n.Configure(ctx, id, change)
+	if err != nil {
+		return nil, err
+	}
+	return pbRepo(info), nil
+}
+
+func (b *backend) RemoveRepo(ctx context.Context, r *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {
+	n, id, err := b.resolve(r.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	return &pb.RemoveRepoReply{}, n.Remove(ctx, id, r.GetReason())
+}
+
 func (b *backend) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
 	n, err := b.node()
 	if err != nil {
@@ -217,6 +241,7 @@ func pbRepo(info node.Info) *pb.Repo {
 		Url:  identity.Address{Owner: g.Owner, Name: g.Name}.URL(),
 		Term: info.Term, Index: info.Index, ObjectFormat: g.ObjectFormat,
 		Lock: pbLock(info.Lock), Problem: info.Problem, Dir: info.Dir,
+		Wanted: pbWanted(info), Plan: info.Plan, RemovedUnixMs: info.Removed.GetStampUnixMs(),
 	}
 	if g.Owner == (identity.PublicKey{}) { // its genesis is unreadable
 		r.Owner, r.Url = "", ""
@@ -225,7 +250,7 @@ func pbRepo(info node.Info) *pb.Repo {
 		r.Leader = info.Leader.String()
 	}
 	for _, m := range info.Replicas {
-		r.Replicas = append(r.Replicas, &pb.Replica{Peer: m.Peer.String(), Alive: m.Alive, InSync: m.InSync, Index: m.Index})
+		r.Replicas = append(r.Replicas, &pb.Replica{Peer: m.Peer.String(), Alive: m.Alive, InSync: m.InSync, Index: m.Index, Role: node.RoleName(m.Role)})
 	}
 	return r
 }

@@ -32,6 +32,11 @@ func (a *app) call(ctx context.Context, timeout time.Duration, do func(context.C
 
 // callRepo is call for a command about one repository. repo is its spelling for the node.
 func (a *app) callRepo(ctx context.Context, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
+	return a.callRepoFor(ctx, callTimeout, arg, do)
+}
+
+// callRepoFor is callRepo for a command that may take longer.
+func (a *app) callRepoFor(ctx context.Context, most time.Duration, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
 	home, err := a.Home()
 	if err != nil {
 		return err
@@ -40,7 +45,7 @@ func (a *app) callRepo(ctx context.Context, arg string, do func(ctx context.Cont
 	if err != nil {
 		return err
 	}
-	return a.call(ctx, callTimeout, func(ctx context.Context, node *control.Client) error {
+	return a.call(ctx, most, func(ctx context.Context, node *control.Client) error {
 		return do(ctx, node, ref.String())
 	})
 }

@@ -214,3 +214,11 @@ func (n *fakeNode) Watch(ctx context.Context, repo string, emit func(*pb.Event) 
 func (n *fakeNode) Session(context.Context, string, bool) (wire.Stream, error) {
 	return nil, &control.Error{Code: wire.FailureCode_FAILURE_NO_QUORUM, Message: "the fake node has no replicas"}
 }
+
+func (n *fakeNode) Configure(context.Context, *pb.ConfigureRequest) (*pb.Repo, error) {
+	return &pb.Repo{}, nil
+}
+
+func (n *fakeNode) RemoveRepo(context.Context, *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {
+	return &pb.RemoveRepoReply{}, nil
+}

@@ -26,6 +26,30 @@ type repoJSON struct {
 	Lock         *lockJSON     `json:"lock,omitempty"`
 	Problem      string        `json:"problem,omitempty"`
 	Dir          string        `json:"dir,omitempty"`
+	Wanted       *wantedJSON   `json:"wanted,omitempty"`
+	Plan         string        `json:"plan,omitempty"` // what the leader does about the members
+	Removed      *time.Time    `json:"removed,omitempty"`
+}
+
+// wantedJSON is what the owner wants of the group.
+type wantedJSON struct {
+	Replicas   uint32           `json:"replicas"`
+	GraceMs    int64            `json:"grace_ms"` // negative: nobody is replaced
+	On         []string         `json:"on,omitempty"`
+	Off        []string         `json:"off,omitempty"`
+	Priorities map[string]int32 `json:"priorities,omitempty"`
+	Stay       bool             `json:"stay,omitempty"`
+}
+
+func wantedOf(w *pb.Wanted) *wantedJSON {
+	if w == nil {
+		return nil
+	}
+	out := &wantedJSON{Replicas: w.GetReplicas(), GraceMs: w.GetGraceMs(), On: w.GetOn(), Off: w.GetOff(), Stay: w.GetStay(), Priorities: map[string]int32{}}
+	for _, p := range w.GetPriorities() {
+		out.Priorities[p.GetPeer()] = p.GetPriority()
+	}
+	return out
 }
 
 type replicaJSON struct {
@@ -33,6 +57,7 @@ type replicaJSON struct {
 	Alive  bool   `json:"alive"`
 	InSync bool   `json:"in_sync"`
 	Index  uint64 `json:"index"`
+	Role   string `json:"role,omitempty"`
 }
 
 type lockJSON struct {
@@ -50,7 +75,12 @@ func repoOf(r *pb.Repo) repoJSON {
 		ObjectFormat: r.GetObjectFormat(), Lock: lockOf(r.GetLock()), Problem: r.GetProblem(), Dir: r.GetDir(),
 	}
 	for _, p := range r.GetReplicas() {
-		out.Replicas = append(out.Replicas, replicaJSON{Peer: p.GetPeer(), Alive: p.GetAlive(), InSync: p.GetInSync(), Index: p.GetIndex()})
+		out.Replicas = append(out.Replicas, replicaJSON{Peer: p.GetPeer(), Alive: p.GetAlive(), InSync: p.GetInSync(), Index: p.GetIndex(), Role: p.GetRole()})
+	}
+	out.Wanted, out.Plan = wantedOf(r.GetWanted()), r.GetPlan()
+	if ms := r.GetRemovedUnixMs(); ms != 0 {
+		at := time.UnixMilli(ms).UTC()
+		out.Removed = &at
 	}
 	return out
 }
@@ -96,6 +126,8 @@ func healthOf(r *pb.Repo) string {
 	total := len(r.GetReplicas())
 	text := strconv.Itoa(inSync) + " of " + strconv.Itoa(total) + " in sync"
 	switch {
+	case r.GetRemovedUnixMs() != 0:
+		return "removed by its owner on " + time.UnixMilli(r.GetRemovedUnixMs()).Local().Format(time.DateTime)
 	case r.GetProblem() != "":
 		return text + "; " + r.GetProblem()
 	case r.GetLeader() == "":

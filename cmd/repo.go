@@ -14,6 +14,9 @@ type repoCmd struct {
 	Show   repoShowCmd   `cmd:"" help:"Describe a repository and its replicas."`
 	Lock   repoLockCmd   `cmd:"" help:"Keep others from pushing for a while."`
 	Unlock repoUnlockCmd `cmd:"" help:"Let others push again."`
+
+	Replicas repoReplicasCmd `cmd:"" help:"Show or change which nodes hold a repository."`
+	Rm       repoRmCmd       `cmd:"" help:"End a repository, for everybody."`
 }
 
 type repoLsCmd struct {
@@ -85,6 +88,8 @@ func describeReplica(r *pb.Repo, p *pb.Replica) string {
 	switch {
 	case !p.GetAlive():
 		text += ", not reachable"
+	case p.GetRole() != "" && p.GetRole() != "voter":
+		text += ", " + p.GetRole()
 	case p.GetInSync():
 		text += ", in sync"
 	default:

@@ -44,8 +44,11 @@ type Config struct {
 	// GCGrace is how long what a branch named stays after it was moved or deleted, so
 	// that pushes which rest on it succeed. Default 14 days.
 	GCGrace time.Duration
-	// MaintainEvery is how often packs are joined, and what may go is looked for.
-	// Default 30 s.
+	// EndedAge is how long the objects of a repository that its owner removed are
+	// kept for members that lag. Default a day.
+	EndedAge time.Duration
+	// MaintainEvery is how often a node looks for packs to join, for what may go,
+	// for seats to forget and for repositories that ended. Default 30 s.
 	MaintainEvery time.Duration
 	// FreeBytesMin is how much room the disk must have for a push. Default 256 MiB.
 	FreeBytesMin int64
@@ -87,6 +90,7 @@ func (c *Config) fill() error {
 	setDefault(&c.LogKeep, 1000)
 	setDefault(&c.RepairEvery, 10*time.Second)
 	setDefault(&c.GCGrace, 14*24*time.Hour)
+	setDefault(&c.EndedAge, 24*time.Hour)
 	setDefault(&c.MaintainEvery, 30*time.Second)
 	setDefault(&c.FreeBytesMin, 256<<20)
 	if c.Fail == nil {

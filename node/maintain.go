@@ -21,6 +21,12 @@ func (n *Node) maintainLoop() {
 		}
 		n.dropOldSeats()
 		for _, g := range n.allGroups() {
+			if err := n.clearEnded(n.ctx, g); err != nil && n.ctx.Err() == nil {
+				g.log.Warn("objects of a removed repository not deleted", "error", err)
+			}
+			if g.ended() {
+				continue
+			}
 			if err := g.proposeFloor(n.ctx); err != nil && n.ctx.Err() == nil {
 				g.log.Debug("floor not raised", "error", err)
 			}

@@ -305,7 +305,7 @@ func (g *group) membershipChanged(ms *replica.Membership) {
 	before := g.membership.Swap(ms)
 	for _, m := range ms.Members {
 		if old, had := before.Seat(m.RaftID); !had || old.Role != m.Role {
-			g.log.Info("members changed", "peer", m.Peer, "seat", m.RaftID, "role", roleName(m.Role), "index", ms.Index)
+			g.log.Info("members changed", "peer", m.Peer, "seat", m.RaftID, "role", RoleName(m.Role), "index", ms.Index)
 		}
 	}
 	for _, m := range before.Members {
@@ -319,6 +319,7 @@ func (g *group) membershipChanged(ms *replica.Membership) {
 	g.n.repairSoon()
 }
 
-func roleName(r wire.Role) string {
+// RoleName is a member's role as people read it.
+func RoleName(r wire.Role) string {
 	return map[wire.Role]string{replica.Voter: "voter", replica.Learner: "learner", replica.Incoming: "incoming", replica.Outgoing: "outgoing"}[r]
 }

@@ -163,3 +163,57 @@ func TestReplicasAsTheOwnerWants(t *testing.T) {
 	})
 	chain(t, c, client, at, 3)
 }
+
+// The owner ends the repository: everybody is told so, its objects go, and a
+// restart changes nothing about it.
+func TestRemovedRepository(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, func(cfg *node.Config) {
+		repairing(cfg)
+		cfg.EndedAge, cfg.MaintainEvery = time.Millisecond, 20*time.Millisecond
+	})
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	at := chain(t, c, client, git.OID{}, 12)
+	if err := c.Members[1].Node.Remove(deadline(t), g.Repo, "not mine"); nodetest.CodeOf(err) != wire.FailureCode_FAILURE_NOT_ALLOWED {
+		t.Errorf("a stranger removes it: %v", err)
+	}
+	if err := c.Members[0].Node.Remove(deadline(t), g.Repo, "done with"); err != nil {
+		t.Fatal(err)
+	}
+	ended := func(m *nodetest.Member) {
+		t.Helper()
+		if _, err := client.List(deadline(t), m.ID, nil); nodetest.CodeOf(err) != wire.FailureCode_FAILURE_NOT_FOUND {
+			t.Errorf("a listing of what was removed: %v", err)
+		}
+		change := sha1.File(99, 10, at)
+		if done, err := client.Once(deadline(t), m.ID, client.Sign(1, change.Pack(sha1), nil, nodetest.Move(main, at, change.OID))); err == nil {
+			t.Errorf("a push to what was removed: %v", done)
+		}
+		c.Eventually(func() string {
+			if _, err := os.Stat(m.RepoDir(g)); !os.IsNotExist(err) {
+				return fmt.Sprintf("%s is still there: %v", m.RepoDir(g), err)
+			}
+			return ""
+		})
+	}
+	for _, m := range c.Members {
+		ended(m)
+	}
+	if err := c.Members[0].Node.Remove(deadline(t), g.Repo, "again"); err != nil {
+		t.Errorf("removed twice: %v", err)
+	}
+	if _, err := c.Members[0].Node.Init(deadline(t), node.InitOptions{Name: "demo", On: c.IDs()}); err == nil {
+		t.Error("its name was given again")
+	}
+	for _, m := range c.Members {
+		m.Kill()
+	}
+	for _, m := range c.Members {
+		m.Start()
+	}
+	c.Settle(g)
+	for _, m := range c.Members {
+		ended(m)
+	}
+}

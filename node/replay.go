@@ -30,6 +30,10 @@ func (g *group) loadPublished() error {
 // forces git's refs to the table, and only then sweeps the staging area.
 func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Table) error {
 	g.pub = newPublisher(g, table)
+	if table.Tombstone() != nil {
+		g.pub.advance(table.Index()) // its objects may be gone already
+		return nil
+	}
 	first, err := log.FirstIndex()
 	if err != nil {
 		return err

@@ -175,6 +175,9 @@ func (s *session) confirm(ctx context.Context, patience time.Duration) (position
 		return p, fmt.Errorf("%w: wait for index %d: %w", errBehind, p.index, err)
 	}
 	p.state, _, err = s.g.state(ctx)
+	if stone := p.state.Tombstone; err == nil && stone != nil {
+		return p, errEnded(s.g.genesis, stone)
+	}
 	return p, err
 }
 

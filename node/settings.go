@@ -38,8 +38,3 @@ func (n *Node) Configure(ctx context.Context, repo identity.RepoID, change func(
 	}
 }
 
-// Remove ends a repository: its owner's tombstone stays, its objects go.
-func (n *Node) Remove(ctx context.Context, repo identity.RepoID, reason string) error {
-	_, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Remove{Remove: &wire.Remove{Reason: reason}}})
-	return err
-}

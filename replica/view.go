@@ -5,6 +5,7 @@ import (
 	"go.etcd.io/raft/v3/tracker"
 
 	"peer/identity"
+	"peer/wire"
 )
 
 // State is what this member knows about the group.
@@ -18,6 +19,8 @@ type State struct {
 	Transferring bool
 	// Membership is who has which seat.
 	Membership *Membership
+	// Tombstone says that the owner removed the repository; nil: it lives.
+	Tombstone *wire.Tombstone
 	// Members is filled where this member leads: followers don't know each other's progress.
 	Members []Progress
 }
@@ -45,7 +48,7 @@ func (g *Group) State() State {
 	s := State{
 		Leading: b.RaftState == raft.StateLeader, Leader: g.leaderNow(b.Lead),
 		Term: b.GetTerm(), Applied: g.table.Index(), Commit: b.GetCommit(),
-		Transferring: b.LeadTransferee != 0, Membership: g.table.members,
+		Transferring: b.LeadTransferee != 0, Membership: g.table.members, Tombstone: g.table.Tombstone(),
 	}
 	if !s.Leading {
 		return s

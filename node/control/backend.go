@@ -29,6 +29,8 @@ type Backend interface {
 	Leader(context.Context, *pb.LeaderRequest) (*pb.LeaderReply, error)
 	AcquireLock(context.Context, *pb.AcquireLockRequest) (*pb.LockReply, error)
 	ReleaseLock(context.Context, *pb.ReleaseLockRequest) (*pb.LockReply, error)
+	Configure(context.Context, *pb.ConfigureRequest) (*pb.Repo, error)
+	RemoveRepo(context.Context, *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error)
 
 	Log(context.Context, *pb.LogRequest) (*pb.LogReply, error)
 	Why(context.Context, *pb.WhyRequest) (*pb.WhyReply, error)

@@ -124,6 +124,18 @@ func receive[T any](from grpc.ServerStreamingClient[T], emit func(*T) error) err
 	}
 }
 
+// Configure says which replicas the owner wants.
+func (c *Client) Configure(ctx context.Context, q *pb.ConfigureRequest) (*pb.Repo, error) {
+	r, err := c.api.Configure(ctx, q)
+	return r, fromStatus(err)
+}
+
+// RemoveRepo ends a repository.
+func (c *Client) RemoveRepo(ctx context.Context, q *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {
+	r, err := c.api.RemoveRepo(ctx, q)
+	return r, fromStatus(err)
+}
+
 // Watch calls emit for each event until the context ends, emit fails, or the
 // node stops, which is nil.
 func (c *Client) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {

@@ -278,3 +278,11 @@ func noLeaks(t *testing.T) {
 		}
 	})
 }
+
+func (f *fakeBackend) Configure(context.Context, *pb.ConfigureRequest) (*pb.Repo, error) {
+	return &pb.Repo{}, nil
+}
+
+func (f *fakeBackend) RemoveRepo(context.Context, *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {
+	return &pb.RemoveRepoReply{}, nil
+}

@@ -70,6 +70,14 @@ func (s *service) Verify(q *pb.VerifyRequest, out grpc.ServerStreamingServer[pb.
 	return s.backend.Verify(out.Context(), q, out.Send)
 }
 
+func (s *service) Configure(ctx context.Context, q *pb.ConfigureRequest) (*pb.Repo, error) {
+	return s.backend.Configure(ctx, q)
+}
+
+func (s *service) RemoveRepo(ctx context.Context, q *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {
+	return s.backend.RemoveRepo(ctx, q)
+}
+
 func (s *service) Watch(q *pb.WatchRequest, out grpc.ServerStreamingServer[pb.Event]) error {
 	// The headers tell the client that its watch has begun.
 	if err := out.SendHeader(nil); err != nil {

@@ -569,6 +569,9 @@ type Repo struct {
 	Lock          *Lock                  `protobuf:"bytes,10,opt,name=lock,proto3" json:"lock,omitempty"`
 	Problem       string                 `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
 	Dir           string                 `protobuf:"bytes,12,opt,name=dir,proto3" json:"dir,omitempty"` // on this machine; empty where this node holds no replica
+	Wanted        *Wanted                `protobuf:"bytes,13,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Plan          string                 `protobuf:"bytes,14,opt,name=plan,proto3" json:"plan,omitempty"`                                           // what the leader does about the members, or what keeps it from it
+	RemovedUnixMs int64                  `protobuf:"varint,15,opt,name=removed_unix_ms,json=removedUnixMs,proto3" json:"removed_unix_ms,omitempty"` // when its owner ended it; zero: it lives
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -687,19 +690,358 @@ func (x *Repo) GetDir() string {
 	return ""
 }
 
+func (x *Repo) GetWanted() *Wanted {
+	if x != nil {
+		return x.Wanted
+	}
+	return nil
+}
+
+func (x *Repo) GetPlan() string {
+	if x != nil {
+		return x.Plan
+	}
+	return ""
+}
+
+func (x *Repo) GetRemovedUnixMs() int64 {
+	if x != nil {
+		return x.RemovedUnixMs
+	}
+	return 0
+}
+
+// Wanted is what the owner wants of a group.
+type Wanted struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Replicas      uint32                 `protobuf:"varint,1,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	GraceMs       int64                  `protobuf:"varint,2,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"` // negative: nobody is ever replaced
+	On            []string               `protobuf:"bytes,3,rep,name=on,proto3" json:"on,omitempty"`
+	Off           []string               `protobuf:"bytes,4,rep,name=off,proto3" json:"off,omitempty"`
+	Priorities    []*Priority            `protobuf:"bytes,5,rep,name=priorities,proto3" json:"priorities,omitempty"`
+	Stay          bool                   `protobuf:"varint,6,opt,name=stay,proto3" json:"stay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Wanted) Reset() {
+	*x = Wanted{}
+	mi := &file_node_control_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Wanted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Wanted) ProtoMessage() {}
+
+func (x *Wanted) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Wanted.ProtoReflect.Descriptor instead.
+func (*Wanted) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Wanted) GetReplicas() uint32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+func (x *Wanted) GetGraceMs() int64 {
+	if x != nil {
+		return x.GraceMs
+	}
+	return 0
+}
+
+func (x *Wanted) GetOn() []string {
+	if x != nil {
+		return x.On
+	}
+	return nil
+}
+
+func (x *Wanted) GetOff() []string {
+	if x != nil {
+		return x.Off
+	}
+	return nil
+}
+
+func (x *Wanted) GetPriorities() []*Priority {
+	if x != nil {
+		return x.Priorities
+	}
+	return nil
+}
+
+func (x *Wanted) GetStay() bool {
+	if x != nil {
+		return x.Stay
+	}
+	return false
+}
+
+type Priority struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
+	Priority      int32                  `protobuf:"zigzag32,2,opt,name=priority,proto3" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Priority) Reset() {
+	*x = Priority{}
+	mi := &file_node_control_control_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Priority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Priority) ProtoMessage() {}
+
+func (x *Priority) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Priority.ProtoReflect.Descriptor instead.
+func (*Priority) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Priority) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *Priority) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+type ConfigureRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Count         uint32                 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"` // 0: as many as now, and those added, without those removed
+	Add           []string               `protobuf:"bytes,3,rep,name=add,proto3" json:"add,omitempty"`      // peer IDs
+	Remove        []string               `protobuf:"bytes,4,rep,name=remove,proto3" json:"remove,omitempty"`
+	GraceMs       int64                  `protobuf:"varint,5,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"` // 0: as now; negative: never
+	Priorities    []*Priority            `protobuf:"bytes,6,rep,name=priorities,proto3" json:"priorities,omitempty"`           // of these; the others' stay
+	Stay          *bool                  `protobuf:"varint,7,opt,name=stay,proto3,oneof" json:"stay,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigureRequest) Reset() {
+	*x = ConfigureRequest{}
+	mi := &file_node_control_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigureRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigureRequest) ProtoMessage() {}
+
+func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
+func (*ConfigureRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ConfigureRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *ConfigureRequest) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *ConfigureRequest) GetAdd() []string {
+	if x != nil {
+		return x.Add
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetRemove() []string {
+	if x != nil {
+		return x.Remove
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetGraceMs() int64 {
+	if x != nil {
+		return x.GraceMs
+	}
+	return 0
+}
+
+func (x *ConfigureRequest) GetPriorities() []*Priority {
+	if x != nil {
+		return x.Priorities
+	}
+	return nil
+}
+
+func (x *ConfigureRequest) GetStay() bool {
+	if x != nil && x.Stay != nil {
+		return *x.Stay
+	}
+	return false
+}
+
+type RemoveRepoRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRepoRequest) Reset() {
+	*x = RemoveRepoRequest{}
+	mi := &file_node_control_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRepoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRepoRequest) ProtoMessage() {}
+
+func (x *RemoveRepoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRepoRequest.ProtoReflect.Descriptor instead.
+func (*RemoveRepoRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *RemoveRepoRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *RemoveRepoRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RemoveRepoReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRepoReply) Reset() {
+	*x = RemoveRepoReply{}
+	mi := &file_node_control_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRepoReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRepoReply) ProtoMessage() {}
+
+func (x *RemoveRepoReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRepoReply.ProtoReflect.Descriptor instead.
+func (*RemoveRepoReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{15}
+}
+
 type Replica struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          string                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
 	Alive         bool                   `protobuf:"varint,2,opt,name=alive,proto3" json:"alive,omitempty"`
 	InSync        bool                   `protobuf:"varint,3,opt,name=in_sync,json=inSync,proto3" json:"in_sync,omitempty"`
 	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	Role          string                 `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"` // voter, learner, incoming, outgoing
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Replica) Reset() {
 	*x = Replica{}
-	mi := &file_node_control_control_proto_msgTypes[11]
+	mi := &file_node_control_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -711,7 +1053,7 @@ func (x *Replica) String() string {
 func (*Replica) ProtoMessage() {}
 
 func (x *Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[11]
+	mi := &file_node_control_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -724,7 +1066,7 @@ func (x *Replica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replica.ProtoReflect.Descriptor instead.
 func (*Replica) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{11}
+	return file_node_control_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Replica) GetPeer() string {
@@ -755,6 +1097,13 @@ func (x *Replica) GetIndex() uint64 {
 	return 0
 }
 
+func (x *Replica) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
 type Lock struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Owner         string                 `protobuf:"bytes,1,opt,name=owner,proto3" json:"owner,omitempty"` // did:key
@@ -767,7 +1116,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_node_control_control_proto_msgTypes[12]
+	mi := &file_node_control_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -779,7 +1128,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[12]
+	mi := &file_node_control_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -792,7 +1141,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{12}
+	return file_node_control_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Lock) GetOwner() string {
@@ -832,7 +1181,7 @@ type PullRequest struct {
 
 func (x *PullRequest) Reset() {
 	*x = PullRequest{}
-	mi := &file_node_control_control_proto_msgTypes[13]
+	mi := &file_node_control_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +1193,7 @@ func (x *PullRequest) String() string {
 func (*PullRequest) ProtoMessage() {}
 
 func (x *PullRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[13]
+	mi := &file_node_control_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +1206,7 @@ func (x *PullRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullRequest.ProtoReflect.Descriptor instead.
 func (*PullRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{13}
+	return file_node_control_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PullRequest) GetRepo() string {
@@ -879,7 +1228,7 @@ type PullReply struct {
 
 func (x *PullReply) Reset() {
 	*x = PullReply{}
-	mi := &file_node_control_control_proto_msgTypes[14]
+	mi := &file_node_control_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1240,7 @@ func (x *PullReply) String() string {
 func (*PullReply) ProtoMessage() {}
 
 func (x *PullReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[14]
+	mi := &file_node_control_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1253,7 @@ func (x *PullReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullReply.ProtoReflect.Descriptor instead.
 func (*PullReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{14}
+	return file_node_control_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PullReply) GetPeer() string {
@@ -944,7 +1293,7 @@ type LeaderRequest struct {
 
 func (x *LeaderRequest) Reset() {
 	*x = LeaderRequest{}
-	mi := &file_node_control_control_proto_msgTypes[15]
+	mi := &file_node_control_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -956,7 +1305,7 @@ func (x *LeaderRequest) String() string {
 func (*LeaderRequest) ProtoMessage() {}
 
 func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[15]
+	mi := &file_node_control_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -969,7 +1318,7 @@ func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderRequest.ProtoReflect.Descriptor instead.
 func (*LeaderRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{15}
+	return file_node_control_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LeaderRequest) GetRepo() string {
@@ -990,7 +1339,7 @@ type LeaderReply struct {
 
 func (x *LeaderReply) Reset() {
 	*x = LeaderReply{}
-	mi := &file_node_control_control_proto_msgTypes[16]
+	mi := &file_node_control_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1002,7 +1351,7 @@ func (x *LeaderReply) String() string {
 func (*LeaderReply) ProtoMessage() {}
 
 func (x *LeaderReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[16]
+	mi := &file_node_control_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1015,7 +1364,7 @@ func (x *LeaderReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderReply.ProtoReflect.Descriptor instead.
 func (*LeaderReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{16}
+	return file_node_control_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LeaderReply) GetPeer() string {
@@ -1051,7 +1400,7 @@ type AcquireLockRequest struct {
 
 func (x *AcquireLockRequest) Reset() {
 	*x = AcquireLockRequest{}
-	mi := &file_node_control_control_proto_msgTypes[17]
+	mi := &file_node_control_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1063,7 +1412,7 @@ func (x *AcquireLockRequest) String() string {
 func (*AcquireLockRequest) ProtoMessage() {}
 
 func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[17]
+	mi := &file_node_control_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1076,7 +1425,7 @@ func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockRequest.ProtoReflect.Descriptor instead.
 func (*AcquireLockRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{17}
+	return file_node_control_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AcquireLockRequest) GetRepo() string {
@@ -1117,7 +1466,7 @@ type ReleaseLockRequest struct {
 
 func (x *ReleaseLockRequest) Reset() {
 	*x = ReleaseLockRequest{}
-	mi := &file_node_control_control_proto_msgTypes[18]
+	mi := &file_node_control_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1478,7 @@ func (x *ReleaseLockRequest) String() string {
 func (*ReleaseLockRequest) ProtoMessage() {}
 
 func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[18]
+	mi := &file_node_control_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1491,7 @@ func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseLockRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{18}
+	return file_node_control_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ReleaseLockRequest) GetRepo() string {
@@ -1168,7 +1517,7 @@ type LockReply struct {
 
 func (x *LockReply) Reset() {
 	*x = LockReply{}
-	mi := &file_node_control_control_proto_msgTypes[19]
+	mi := &file_node_control_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1529,7 @@ func (x *LockReply) String() string {
 func (*LockReply) ProtoMessage() {}
 
 func (x *LockReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[19]
+	mi := &file_node_control_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1542,7 @@ func (x *LockReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockReply.ProtoReflect.Descriptor instead.
 func (*LockReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{19}
+	return file_node_control_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LockReply) GetLock() *Lock {
@@ -1212,7 +1561,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_node_control_control_proto_msgTypes[20]
+	mi := &file_node_control_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1573,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[20]
+	mi := &file_node_control_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1586,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{20}
+	return file_node_control_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WatchRequest) GetRepo() string {
@@ -1262,7 +1611,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_node_control_control_proto_msgTypes[21]
+	mi := &file_node_control_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1274,7 +1623,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[21]
+	mi := &file_node_control_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1287,7 +1636,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{21}
+	return file_node_control_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Event) GetRepo() string {
@@ -1350,7 +1699,7 @@ type RefChange struct {
 
 func (x *RefChange) Reset() {
 	*x = RefChange{}
-	mi := &file_node_control_control_proto_msgTypes[22]
+	mi := &file_node_control_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1711,7 @@ func (x *RefChange) String() string {
 func (*RefChange) ProtoMessage() {}
 
 func (x *RefChange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[22]
+	mi := &file_node_control_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1724,7 @@ func (x *RefChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefChange.ProtoReflect.Descriptor instead.
 func (*RefChange) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{22}
+	return file_node_control_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RefChange) GetName() string {
@@ -1412,7 +1761,7 @@ type SessionBytes struct {
 
 func (x *SessionBytes) Reset() {
 	*x = SessionBytes{}
-	mi := &file_node_control_control_proto_msgTypes[23]
+	mi := &file_node_control_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1424,7 +1773,7 @@ func (x *SessionBytes) String() string {
 func (*SessionBytes) ProtoMessage() {}
 
 func (x *SessionBytes) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[23]
+	mi := &file_node_control_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1437,7 +1786,7 @@ func (x *SessionBytes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionBytes.ProtoReflect.Descriptor instead.
 func (*SessionBytes) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{23}
+	return file_node_control_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *SessionBytes) GetRepo() string {
@@ -1485,7 +1834,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_node_control_control_proto_msgTypes[24]
+	mi := &file_node_control_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1846,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[24]
+	mi := &file_node_control_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1859,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{24}
+	return file_node_control_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LogRequest) GetRepo() string {
@@ -1539,7 +1888,7 @@ type LogReply struct {
 
 func (x *LogReply) Reset() {
 	*x = LogReply{}
-	mi := &file_node_control_control_proto_msgTypes[25]
+	mi := &file_node_control_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1551,7 +1900,7 @@ func (x *LogReply) String() string {
 func (*LogReply) ProtoMessage() {}
 
 func (x *LogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[25]
+	mi := &file_node_control_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1564,7 +1913,7 @@ func (x *LogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
 func (*LogReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{25}
+	return file_node_control_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LogReply) GetFirst() uint64 {
@@ -1610,7 +1959,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_node_control_control_proto_msgTypes[26]
+	mi := &file_node_control_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1622,7 +1971,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[26]
+	mi := &file_node_control_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1635,7 +1984,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{26}
+	return file_node_control_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LogEntry) GetIndex() uint64 {
@@ -1700,7 +2049,7 @@ type LogChange struct {
 
 func (x *LogChange) Reset() {
 	*x = LogChange{}
-	mi := &file_node_control_control_proto_msgTypes[27]
+	mi := &file_node_control_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +2061,7 @@ func (x *LogChange) String() string {
 func (*LogChange) ProtoMessage() {}
 
 func (x *LogChange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[27]
+	mi := &file_node_control_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +2074,7 @@ func (x *LogChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChange.ProtoReflect.Descriptor instead.
 func (*LogChange) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{27}
+	return file_node_control_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LogChange) GetKind() string {
@@ -1772,7 +2121,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[28]
+	mi := &file_node_control_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1784,7 +2133,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[28]
+	mi := &file_node_control_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1797,7 +2146,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{28}
+	return file_node_control_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *WhyRequest) GetRepo() string {
@@ -1817,7 +2166,7 @@ type WhyReply struct {
 
 func (x *WhyReply) Reset() {
 	*x = WhyReply{}
-	mi := &file_node_control_control_proto_msgTypes[29]
+	mi := &file_node_control_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +2178,7 @@ func (x *WhyReply) String() string {
 func (*WhyReply) ProtoMessage() {}
 
 func (x *WhyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[29]
+	mi := &file_node_control_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +2191,7 @@ func (x *WhyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
 func (*WhyReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{29}
+	return file_node_control_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *WhyReply) GetRepo() *Repo {
@@ -1870,7 +2219,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_node_control_control_proto_msgTypes[30]
+	mi := &file_node_control_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1882,7 +2231,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[30]
+	mi := &file_node_control_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1895,7 +2244,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{30}
+	return file_node_control_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Reason) GetWhat() string {
@@ -1929,7 +2278,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[31]
+	mi := &file_node_control_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1941,7 +2290,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[31]
+	mi := &file_node_control_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1954,7 +2303,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{31}
+	return file_node_control_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *VerifyRequest) GetRepo() string {
@@ -1987,7 +2336,7 @@ type VerifyReply struct {
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_node_control_control_proto_msgTypes[32]
+	mi := &file_node_control_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1999,7 +2348,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[32]
+	mi := &file_node_control_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2012,7 +2361,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{32}
+	return file_node_control_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *VerifyReply) GetPeer() string {
@@ -2082,7 +2431,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_node_control_control_proto_msgTypes[33]
+	mi := &file_node_control_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2443,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[33]
+	mi := &file_node_control_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2456,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{33}
+	return file_node_control_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Finding) GetPart() string {
@@ -2166,7 +2515,7 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x0eListReposReply\x12+\n" +
 	"\x05repos\x18\x01 \x03(\v2\x15.peer.control.v1.RepoR\x05repos\"%\n" +
 	"\x0fShowRepoRequest\x12\x12\n" +
-	"\x04repo\x18\x01 \x01(\tR\x04repo\"\xc6\x02\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\"\xb3\x03\n" +
 	"\x04Repo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -2180,12 +2529,43 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x04lock\x18\n" +
 	" \x01(\v2\x15.peer.control.v1.LockR\x04lock\x12\x18\n" +
 	"\aproblem\x18\v \x01(\tR\aproblem\x12\x10\n" +
-	"\x03dir\x18\f \x01(\tR\x03dir\"b\n" +
+	"\x03dir\x18\f \x01(\tR\x03dir\x12/\n" +
+	"\x06wanted\x18\r \x01(\v2\x17.peer.control.v1.WantedR\x06wanted\x12\x12\n" +
+	"\x04plan\x18\x0e \x01(\tR\x04plan\x12&\n" +
+	"\x0fremoved_unix_ms\x18\x0f \x01(\x03R\rremovedUnixMs\"\xb0\x01\n" +
+	"\x06Wanted\x12\x1a\n" +
+	"\breplicas\x18\x01 \x01(\rR\breplicas\x12\x19\n" +
+	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\x12\x0e\n" +
+	"\x02on\x18\x03 \x03(\tR\x02on\x12\x10\n" +
+	"\x03off\x18\x04 \x03(\tR\x03off\x129\n" +
+	"\n" +
+	"priorities\x18\x05 \x03(\v2\x19.peer.control.v1.PriorityR\n" +
+	"priorities\x12\x12\n" +
+	"\x04stay\x18\x06 \x01(\bR\x04stay\":\n" +
+	"\bPriority\x12\x12\n" +
+	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x1a\n" +
+	"\bpriority\x18\x02 \x01(\x11R\bpriority\"\xde\x01\n" +
+	"\x10ConfigureRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\rR\x05count\x12\x10\n" +
+	"\x03add\x18\x03 \x03(\tR\x03add\x12\x16\n" +
+	"\x06remove\x18\x04 \x03(\tR\x06remove\x12\x19\n" +
+	"\bgrace_ms\x18\x05 \x01(\x03R\agraceMs\x129\n" +
+	"\n" +
+	"priorities\x18\x06 \x03(\v2\x19.peer.control.v1.PriorityR\n" +
+	"priorities\x12\x17\n" +
+	"\x04stay\x18\a \x01(\bH\x00R\x04stay\x88\x01\x01B\a\n" +
+	"\x05_stay\"?\n" +
+	"\x11RemoveRepoRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x11\n" +
+	"\x0fRemoveRepoReply\"v\n" +
 	"\aReplica\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x14\n" +
 	"\x05alive\x18\x02 \x01(\bR\x05alive\x12\x17\n" +
 	"\ain_sync\x18\x03 \x01(\bR\x06inSync\x12\x14\n" +
-	"\x05index\x18\x04 \x01(\x04R\x05index\"r\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\"r\n" +
 	"\x04Lock\x12\x14\n" +
 	"\x05owner\x18\x01 \x01(\tR\x05owner\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12&\n" +
@@ -2282,7 +2662,7 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\aFinding\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\tR\x04part\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06mended\x18\x03 \x01(\bR\x06mended2\xe9\a\n" +
+	"\x06mended\x18\x03 \x01(\bR\x06mended2\x84\t\n" +
 	"\x04Peer\x12@\n" +
 	"\x04Ping\x12\x1c.peer.control.v1.PingRequest\x1a\x1a.peer.control.v1.PingReply\x12F\n" +
 	"\x06Status\x12\x1e.peer.control.v1.StatusRequest\x1a\x1c.peer.control.v1.StatusReply\x12@\n" +
@@ -2292,7 +2672,10 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x04Pull\x12\x1c.peer.control.v1.PullRequest\x1a\x1a.peer.control.v1.PullReply\x12F\n" +
 	"\x06Leader\x12\x1e.peer.control.v1.LeaderRequest\x1a\x1c.peer.control.v1.LeaderReply\x12N\n" +
 	"\vAcquireLock\x12#.peer.control.v1.AcquireLockRequest\x1a\x1a.peer.control.v1.LockReply\x12N\n" +
-	"\vReleaseLock\x12#.peer.control.v1.ReleaseLockRequest\x1a\x1a.peer.control.v1.LockReply\x12@\n" +
+	"\vReleaseLock\x12#.peer.control.v1.ReleaseLockRequest\x1a\x1a.peer.control.v1.LockReply\x12E\n" +
+	"\tConfigure\x12!.peer.control.v1.ConfigureRequest\x1a\x15.peer.control.v1.Repo\x12R\n" +
+	"\n" +
+	"RemoveRepo\x12\".peer.control.v1.RemoveRepoRequest\x1a .peer.control.v1.RemoveRepoReply\x12@\n" +
 	"\x05Watch\x12\x1d.peer.control.v1.WatchRequest\x1a\x16.peer.control.v1.Event0\x01\x12=\n" +
 	"\x03Log\x12\x1b.peer.control.v1.LogRequest\x1a\x19.peer.control.v1.LogReply\x12=\n" +
 	"\x03Why\x12\x1b.peer.control.v1.WhyRequest\x1a\x19.peer.control.v1.WhyReply\x12H\n" +
@@ -2311,7 +2694,7 @@ func file_node_control_control_proto_rawDescGZIP() []byte {
 	return file_node_control_control_proto_rawDescData
 }
 
-var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_node_control_control_proto_goTypes = []any{
 	(*PingRequest)(nil),        // 0: peer.control.v1.PingRequest
 	(*PingReply)(nil),          // 1: peer.control.v1.PingReply
@@ -2324,77 +2707,89 @@ var file_node_control_control_proto_goTypes = []any{
 	(*ListReposReply)(nil),     // 8: peer.control.v1.ListReposReply
 	(*ShowRepoRequest)(nil),    // 9: peer.control.v1.ShowRepoRequest
 	(*Repo)(nil),               // 10: peer.control.v1.Repo
-	(*Replica)(nil),            // 11: peer.control.v1.Replica
-	(*Lock)(nil),               // 12: peer.control.v1.Lock
-	(*PullRequest)(nil),        // 13: peer.control.v1.PullRequest
-	(*PullReply)(nil),          // 14: peer.control.v1.PullReply
-	(*LeaderRequest)(nil),      // 15: peer.control.v1.LeaderRequest
-	(*LeaderReply)(nil),        // 16: peer.control.v1.LeaderReply
-	(*AcquireLockRequest)(nil), // 17: peer.control.v1.AcquireLockRequest
-	(*ReleaseLockRequest)(nil), // 18: peer.control.v1.ReleaseLockRequest
-	(*LockReply)(nil),          // 19: peer.control.v1.LockReply
-	(*WatchRequest)(nil),       // 20: peer.control.v1.WatchRequest
-	(*Event)(nil),              // 21: peer.control.v1.Event
-	(*RefChange)(nil),          // 22: peer.control.v1.RefChange
-	(*SessionBytes)(nil),       // 23: peer.control.v1.SessionBytes
-	(*LogRequest)(nil),         // 24: peer.control.v1.LogRequest
-	(*LogReply)(nil),           // 25: peer.control.v1.LogReply
-	(*LogEntry)(nil),           // 26: peer.control.v1.LogEntry
-	(*LogChange)(nil),          // 27: peer.control.v1.LogChange
-	(*WhyRequest)(nil),         // 28: peer.control.v1.WhyRequest
-	(*WhyReply)(nil),           // 29: peer.control.v1.WhyReply
-	(*Reason)(nil),             // 30: peer.control.v1.Reason
-	(*VerifyRequest)(nil),      // 31: peer.control.v1.VerifyRequest
-	(*VerifyReply)(nil),        // 32: peer.control.v1.VerifyReply
-	(*Finding)(nil),            // 33: peer.control.v1.Finding
+	(*Wanted)(nil),             // 11: peer.control.v1.Wanted
+	(*Priority)(nil),           // 12: peer.control.v1.Priority
+	(*ConfigureRequest)(nil),   // 13: peer.control.v1.ConfigureRequest
+	(*RemoveRepoRequest)(nil),  // 14: peer.control.v1.RemoveRepoRequest
+	(*RemoveRepoReply)(nil),    // 15: peer.control.v1.RemoveRepoReply
+	(*Replica)(nil),            // 16: peer.control.v1.Replica
+	(*Lock)(nil),               // 17: peer.control.v1.Lock
+	(*PullRequest)(nil),        // 18: peer.control.v1.PullRequest
+	(*PullReply)(nil),          // 19: peer.control.v1.PullReply
+	(*LeaderRequest)(nil),      // 20: peer.control.v1.LeaderRequest
+	(*LeaderReply)(nil),        // 21: peer.control.v1.LeaderReply
+	(*AcquireLockRequest)(nil), // 22: peer.control.v1.AcquireLockRequest
+	(*ReleaseLockRequest)(nil), // 23: peer.control.v1.ReleaseLockRequest
+	(*LockReply)(nil),          // 24: peer.control.v1.LockReply
+	(*WatchRequest)(nil),       // 25: peer.control.v1.WatchRequest
+	(*Event)(nil),              // 26: peer.control.v1.Event
+	(*RefChange)(nil),          // 27: peer.control.v1.RefChange
+	(*SessionBytes)(nil),       // 28: peer.control.v1.SessionBytes
+	(*LogRequest)(nil),         // 29: peer.control.v1.LogRequest
+	(*LogReply)(nil),           // 30: peer.control.v1.LogReply
+	(*LogEntry)(nil),           // 31: peer.control.v1.LogEntry
+	(*LogChange)(nil),          // 32: peer.control.v1.LogChange
+	(*WhyRequest)(nil),         // 33: peer.control.v1.WhyRequest
+	(*WhyReply)(nil),           // 34: peer.control.v1.WhyReply
+	(*Reason)(nil),             // 35: peer.control.v1.Reason
+	(*VerifyRequest)(nil),      // 36: peer.control.v1.VerifyRequest
+	(*VerifyReply)(nil),        // 37: peer.control.v1.VerifyReply
+	(*Finding)(nil),            // 38: peer.control.v1.Finding
 }
 var file_node_control_control_proto_depIdxs = []int32{
 	4,  // 0: peer.control.v1.StatusReply.peers:type_name -> peer.control.v1.ConnectedPeer
 	10, // 1: peer.control.v1.StatusReply.repos:type_name -> peer.control.v1.Repo
 	10, // 2: peer.control.v1.InitReply.repo:type_name -> peer.control.v1.Repo
 	10, // 3: peer.control.v1.ListReposReply.repos:type_name -> peer.control.v1.Repo
-	11, // 4: peer.control.v1.Repo.replicas:type_name -> peer.control.v1.Replica
-	12, // 5: peer.control.v1.Repo.lock:type_name -> peer.control.v1.Lock
-	12, // 6: peer.control.v1.LockReply.lock:type_name -> peer.control.v1.Lock
-	22, // 7: peer.control.v1.Event.refs:type_name -> peer.control.v1.RefChange
-	26, // 8: peer.control.v1.LogReply.entries:type_name -> peer.control.v1.LogEntry
-	27, // 9: peer.control.v1.LogEntry.changes:type_name -> peer.control.v1.LogChange
-	10, // 10: peer.control.v1.WhyReply.repo:type_name -> peer.control.v1.Repo
-	30, // 11: peer.control.v1.WhyReply.reasons:type_name -> peer.control.v1.Reason
-	33, // 12: peer.control.v1.VerifyReply.findings:type_name -> peer.control.v1.Finding
-	0,  // 13: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
-	2,  // 14: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
-	5,  // 15: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
-	7,  // 16: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
-	9,  // 17: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
-	13, // 18: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
-	15, // 19: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
-	17, // 20: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
-	18, // 21: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
-	20, // 22: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
-	24, // 23: peer.control.v1.Peer.Log:input_type -> peer.control.v1.LogRequest
-	28, // 24: peer.control.v1.Peer.Why:input_type -> peer.control.v1.WhyRequest
-	31, // 25: peer.control.v1.Peer.Verify:input_type -> peer.control.v1.VerifyRequest
-	23, // 26: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
-	1,  // 27: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
-	3,  // 28: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
-	6,  // 29: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
-	8,  // 30: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
-	10, // 31: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
-	14, // 32: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
-	16, // 33: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
-	19, // 34: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
-	19, // 35: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
-	21, // 36: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
-	25, // 37: peer.control.v1.Peer.Log:output_type -> peer.control.v1.LogReply
-	29, // 38: peer.control.v1.Peer.Why:output_type -> peer.control.v1.WhyReply
-	32, // 39: peer.control.v1.Peer.Verify:output_type -> peer.control.v1.VerifyReply
-	23, // 40: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
-	27, // [27:41] is the sub-list for method output_type
-	13, // [13:27] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	16, // 4: peer.control.v1.Repo.replicas:type_name -> peer.control.v1.Replica
+	17, // 5: peer.control.v1.Repo.lock:type_name -> peer.control.v1.Lock
+	11, // 6: peer.control.v1.Repo.wanted:type_name -> peer.control.v1.Wanted
+	12, // 7: peer.control.v1.Wanted.priorities:type_name -> peer.control.v1.Priority
+	12, // 8: peer.control.v1.ConfigureRequest.priorities:type_name -> peer.control.v1.Priority
+	17, // 9: peer.control.v1.LockReply.lock:type_name -> peer.control.v1.Lock
+	27, // 10: peer.control.v1.Event.refs:type_name -> peer.control.v1.RefChange
+	31, // 11: peer.control.v1.LogReply.entries:type_name -> peer.control.v1.LogEntry
+	32, // 12: peer.control.v1.LogEntry.changes:type_name -> peer.control.v1.LogChange
+	10, // 13: peer.control.v1.WhyReply.repo:type_name -> peer.control.v1.Repo
+	35, // 14: peer.control.v1.WhyReply.reasons:type_name -> peer.control.v1.Reason
+	38, // 15: peer.control.v1.VerifyReply.findings:type_name -> peer.control.v1.Finding
+	0,  // 16: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
+	2,  // 17: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
+	5,  // 18: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
+	7,  // 19: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
+	9,  // 20: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
+	18, // 21: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
+	20, // 22: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
+	22, // 23: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
+	23, // 24: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
+	13, // 25: peer.control.v1.Peer.Configure:input_type -> peer.control.v1.ConfigureRequest
+	14, // 26: peer.control.v1.Peer.RemoveRepo:input_type -> peer.control.v1.RemoveRepoRequest
+	25, // 27: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
+	29, // 28: peer.control.v1.Peer.Log:input_type -> peer.control.v1.LogRequest
+	33, // 29: peer.control.v1.Peer.Why:input_type -> peer.control.v1.WhyRequest
+	36, // 30: peer.control.v1.Peer.Verify:input_type -> peer.control.v1.VerifyRequest
+	28, // 31: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
+	1,  // 32: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
+	3,  // 33: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
+	6,  // 34: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
+	8,  // 35: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
+	10, // 36: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
+	19, // 37: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
+	21, // 38: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
+	24, // 39: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
+	24, // 40: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
+	10, // 41: peer.control.v1.Peer.Configure:output_type -> peer.control.v1.Repo
+	15, // 42: peer.control.v1.Peer.RemoveRepo:output_type -> peer.control.v1.RemoveRepoReply
+	26, // 43: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
+	30, // 44: peer.control.v1.Peer.Log:output_type -> peer.control.v1.LogReply
+	34, // 45: peer.control.v1.Peer.Why:output_type -> peer.control.v1.WhyReply
+	37, // 46: peer.control.v1.Peer.Verify:output_type -> peer.control.v1.VerifyReply
+	28, // 47: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
+	32, // [32:48] is the sub-list for method output_type
+	16, // [16:32] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_node_control_control_proto_init() }
@@ -2402,13 +2797,14 @@ func file_node_control_control_proto_init() {
 	if File_node_control_control_proto != nil {
 		return
 	}
+	file_node_control_control_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_control_control_proto_rawDesc), len(file_node_control_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,8 @@ const (
 	Peer_Leader_FullMethodName      = "/peer.control.v1.Peer/Leader"
 	Peer_AcquireLock_FullMethodName = "/peer.control.v1.Peer/AcquireLock"
 	Peer_ReleaseLock_FullMethodName = "/peer.control.v1.Peer/ReleaseLock"
+	Peer_Configure_FullMethodName   = "/peer.control.v1.Peer/Configure"
+	Peer_RemoveRepo_FullMethodName  = "/peer.control.v1.Peer/RemoveRepo"
 	Peer_Watch_FullMethodName       = "/peer.control.v1.Peer/Watch"
 	Peer_Log_FullMethodName         = "/peer.control.v1.Peer/Log"
 	Peer_Why_FullMethodName         = "/peer.control.v1.Peer/Why"
@@ -61,6 +63,11 @@ type PeerClient interface {
 	AcquireLock(ctx context.Context, in *AcquireLockRequest, opts ...grpc.CallOption) (*LockReply, error)
 	// ReleaseLock gives it back.
 	ReleaseLock(ctx context.Context, in *ReleaseLockRequest, opts ...grpc.CallOption) (*LockReply, error)
+	// Configure says which replicas the owner wants; the leader sees to it, one step
+	// at a time. An empty request changes nothing and describes the repository.
+	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*Repo, error)
+	// RemoveRepo ends a repository.
+	RemoveRepo(ctx context.Context, in *RemoveRepoRequest, opts ...grpc.CallOption) (*RemoveRepoReply, error)
 	// Watch streams events as they happen: commits, leader changes.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error)
 	// Log lists the last entries of a repository's log, oldest first.
@@ -172,6 +179,26 @@ func (c *peerClient) ReleaseLock(ctx context.Context, in *ReleaseLockRequest, op
 	return out, nil
 }
 
+func (c *peerClient) Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*Repo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Repo)
+	err := c.cc.Invoke(ctx, Peer_Configure_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) RemoveRepo(ctx context.Context, in *RemoveRepoRequest, opts ...grpc.CallOption) (*RemoveRepoReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveRepoReply)
+	err := c.cc.Invoke(ctx, Peer_RemoveRepo_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *peerClient) Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Event], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[0], Peer_Watch_FullMethodName, cOpts...)
@@ -265,6 +292,11 @@ type PeerServer interface {
 	AcquireLock(context.Context, *AcquireLockRequest) (*LockReply, error)
 	// ReleaseLock gives it back.
 	ReleaseLock(context.Context, *ReleaseLockRequest) (*LockReply, error)
+	// Configure says which replicas the owner wants; the leader sees to it, one step
+	// at a time. An empty request changes nothing and describes the repository.
+	Configure(context.Context, *ConfigureRequest) (*Repo, error)
+	// RemoveRepo ends a repository.
+	RemoveRepo(context.Context, *RemoveRepoRequest) (*RemoveRepoReply, error)
 	// Watch streams events as they happen: commits, leader changes.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[Event]) error
 	// Log lists the last entries of a repository's log, oldest first.
@@ -312,6 +344,12 @@ func (UnimplementedPeerServer) AcquireLock(context.Context, *AcquireLockRequest)
 }
 func (UnimplementedPeerServer) ReleaseLock(context.Context, *ReleaseLockRequest) (*LockReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReleaseLock not implemented")
+}
+func (UnimplementedPeerServer) Configure(context.Context, *ConfigureRequest) (*Repo, error) {
+	return nil, status.Error(codes.Unimplemented, "method Configure not implemented")
+}
+func (UnimplementedPeerServer) RemoveRepo(context.Context, *RemoveRepoRequest) (*RemoveRepoReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveRepo not implemented")
 }
 func (UnimplementedPeerServer) Watch(*WatchRequest, grpc.ServerStreamingServer[Event]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
@@ -511,6 +549,42 @@ func _Peer_ReleaseLock_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_Configure_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfigureRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Configure(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Configure_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Configure(ctx, req.(*ConfigureRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_RemoveRepo_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveRepoRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).RemoveRepo(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_RemoveRepo_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).RemoveRepo(ctx, req.(*RemoveRepoRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Peer_Watch_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(WatchRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -618,6 +692,14 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReleaseLock",
 			Handler:    _Peer_ReleaseLock_Handler,
+		},
+		{
+			MethodName: "Configure",
+			Handler:    _Peer_Configure_Handler,
+		},
+		{
+			MethodName: "RemoveRepo",
+			Handler:    _Peer_RemoveRepo_Handler,
 		},
 		{
 			MethodName: "Log",

@@ -71,8 +71,12 @@ func (n *Node) repairLoop() {
 		case <-n.ctx.Done():
 			return
 		}
+		moving := false
 		for _, w := range n.situations() {
-			w.g.repair(n.ctx, w.s)
+			moving = w.g.repair(n.ctx, w.s) || moving
+		}
+		if moving {
+			time.AfterFunc(min(n.cfg.RepairEvery, repairAgain), n.repairSoon)
 		}
 	}
 }
@@ -143,7 +147,11 @@ func (n *Node) situations() []repairWork {
 			if g.problem != nil || g.core.Table().Tombstone() != nil {
 				continue
 			}
-			if s, ok := g.situation(); ok && !s.Calm() {
+			s, leading := g.situation()
+			switch {
+			case !leading || s.Calm():
+				g.plan = replica.Plan{}
+			default:
 				list = append(list, repairWork{g, s})
 			}
 		}
@@ -180,8 +188,11 @@ func (g *group) situation() (replica.Situation, bool) {
 	return s, true
 }
 
-// repair takes the next step, if there is one.
-func (g *group) repair(ctx context.Context, s replica.Situation) {
+// repairAgain is how soon a group is looked at again whose members are changing.
+const repairAgain = 250 * time.Millisecond
+
+// repair takes the next step, if there is one. It says whether more will follow soon.
+func (g *group) repair(ctx context.Context, s replica.Situation) (moving bool) {
 	g.findLost(ctx, s)
 	if s.Short() {
 		s.Candidates = g.n.candidates(ctx, g, s.Settings)
@@ -190,7 +201,9 @@ func (g *group) repair(ctx context.Context, s replica.Situation) {
 	g.n.post(func() { g.plan = plan })
 	if err := g.carryOutPlan(ctx, s, plan); err != nil {
 		g.log.Warn("members not changed", "step", plan.Why, "error", err)
+		return false
 	}
+	return plan.Do != replica.Keep || s.Moving()
 }
 
 // findLost asks nodes that are connected, and whose seat is silent, whether they

@@ -143,6 +143,11 @@ func (s *Situation) Short() bool {
 	return len(stay) < s.want()
 }
 
+// Moving says that a change is under way and its newcomers answer.
+func (s *Situation) Moving() bool {
+	return s.Membership.Joint() || slices.ContainsFunc(s.Membership.Members, func(m Member) bool { return m.Role == Learner && s.active(m.RaftID) })
+}
+
 // Calm says that all is as it should be, whatever nodes could be asked.
 func (s *Situation) Calm() bool {
 	for _, m := range s.Membership.Members {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"peer/identity"
 	"peer/node"
@@ -139,7 +138,7 @@ func pbWanted(info node.Info) *pb.Wanted {
 	s := info.Settings
 	w := &pb.Wanted{Replicas: uint32(wantedReplicas(info)), GraceMs: s.GetGraceMs(), Stay: s.GetStay()}
 	if w.GraceMs == 0 {
-		w.GraceMs = int64(replica.DefaultGrace / time.Millisecond)
+		w.GraceMs = replica.DefaultGraceMillis
 	}
 	for _, p := range s.GetOn() {
 		w.On = append(w.On, identity.PeerID(p).String())

@@ -164,7 +164,7 @@ func (n *Node) situations() []repairWork {
 		for id, seen := range w.s.Seats {
 			m, _ := w.s.Membership.Seat(id)
 			if newest, _ := w.s.Membership.Member(m.Peer); newest.RaftID == id && !seen.Active {
-				seen.Gone = n.repairs.absent[m.Peer]
+				seen.GoneMillis = n.repairs.absent[m.Peer].Milliseconds()
 				w.s.Seats[id] = seen
 			}
 		}

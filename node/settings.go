@@ -37,4 +37,3 @@ func (n *Node) Configure(ctx context.Context, repo identity.RepoID, change func(
 		}
 	}
 }
-

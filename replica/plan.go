@@ -4,19 +4,18 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"time"
 
 	"peer/identity"
 	"peer/wire"
 )
 
 const (
-	// DefaultGrace is how long a member may be gone before another node takes its
+	// DefaultGraceMillis is how long a member may be gone before another node takes its
 	// place: laptops sleep.
-	DefaultGrace = 24 * time.Hour
-	// learnerPatience is how long a learner may be silent before it is dropped, and
+	DefaultGraceMillis = 24 * 60 * 60 * 1000
+	// learnerPatienceMillis is how long a learner may be silent before it is dropped, and
 	// perhaps another node asked; a shorter grace holds for learners too.
-	learnerPatience = 2 * time.Minute
+	learnerPatienceMillis = 2 * 60 * 1000
 	// caughtUp is how far behind the leader a learner may be when it gets its vote.
 	caughtUp = 64
 )
@@ -27,8 +26,8 @@ type Seen struct {
 	Match uint64
 	// Active: it was heard within the last election timeout.
 	Active bool
-	// Gone is how long its node has not been heard; zero while it is.
-	Gone time.Duration
+	// GoneMillis is how long its node has not been heard; zero while it is.
+	GoneMillis int64
 	// Lost: its node answers, and says that its disk no longer holds the seat, or
 	// holds what contradicts the group.
 	Lost bool
@@ -207,7 +206,7 @@ func (s *Situation) sort() (stay, leave []seatWanted) {
 		return 3
 	}
 	slices.SortStableFunc(voters, func(a, b Member) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(s.Seats[a.RaftID].Gone, s.Seats[b.RaftID].Gone), cmp.Compare(a.RaftID, b.RaftID))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(s.Seats[a.RaftID].GoneMillis, s.Seats[b.RaftID].GoneMillis), cmp.Compare(a.RaftID, b.RaftID))
 	})
 	for _, m := range voters {
 		if t := (seatWanted{m.RaftID, m.Peer}); s.shouldGo(m) {
@@ -220,25 +219,25 @@ func (s *Situation) sort() (stay, leave []seatWanted) {
 }
 
 // grace is how long a voter may be gone; negative: for ever.
-func (s *Situation) grace() time.Duration {
+func (s *Situation) grace() int64 {
 	if ms := s.Settings.GetGraceMs(); ms != 0 {
-		return time.Duration(ms) * time.Millisecond
+		return ms
 	}
-	return DefaultGrace
+	return DefaultGraceMillis
 }
 
 // patience is how long a learner may be gone.
-func (s *Situation) patience() time.Duration {
+func (s *Situation) patience() int64 {
 	if grace := s.grace(); grace > 0 {
-		return min(grace, learnerPatience)
+		return min(grace, learnerPatienceMillis)
 	}
-	return learnerPatience
+	return learnerPatienceMillis
 }
 
 // shouldGo says whether a voter is to be replaced.
 func (s *Situation) shouldGo(m Member) bool {
 	grace, seen := s.grace(), s.Seats[m.RaftID]
-	return s.named(s.Settings.GetOff(), m.Peer) || seen.Lost || grace > 0 && seen.Gone > grace
+	return s.named(s.Settings.GetOff(), m.Peer) || seen.Lost || grace > 0 && seen.GoneMillis > grace
 }
 
 // newcomers are the learners at work, and then those that might be asked.
@@ -248,7 +247,7 @@ func (s *Situation) newcomers() (list []seatWanted) {
 		switch {
 		case m.Role != Learner:
 			taken[m.Peer] = taken[m.Peer] || !s.Seats[m.RaftID].Lost
-		case s.Seats[m.RaftID].Gone <= s.patience() && !s.Seats[m.RaftID].Lost && !s.named(s.Settings.GetOff(), m.Peer):
+		case s.Seats[m.RaftID].GoneMillis <= s.patience() && !s.Seats[m.RaftID].Lost && !s.named(s.Settings.GetOff(), m.Peer):
 			list, taken[m.Peer] = append(list, seatWanted{m.RaftID, m.Peer}), true
 		}
 	}

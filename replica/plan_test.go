@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"peer/identity"
 	"peer/wire"
@@ -37,9 +36,9 @@ func parseSituation(t testing.TB, members, looks string) Situation {
 		}
 		switch how {
 		case "away":
-			s.Seats[id] = Seen{Match: 500, Gone: time.Minute}
+			s.Seats[id] = Seen{Match: 500, GoneMillis: 60_000}
 		case "dead":
-			s.Seats[id] = Seen{Match: 500, Gone: DefaultGrace + time.Second}
+			s.Seats[id] = Seen{Match: 500, GoneMillis: DefaultGraceMillis + 1000}
 		case "lost":
 			s.Seats[id] = Seen{Match: 500, Lost: true}
 		case "slow":
@@ -321,9 +320,9 @@ func (w *world) look() {
 		seen.Active = !w.dead[n] && !seen.Lost
 		switch {
 		case seen.Active:
-			seen.Match, seen.Gone = planCommit, 0
+			seen.Match, seen.GoneMillis = planCommit, 0
 		case w.dead[n]:
-			seen.Gone += time.Hour
+			seen.GoneMillis += 3_600_000
 		}
 		w.Seats[m.RaftID] = seen
 	}

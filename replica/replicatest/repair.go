@@ -64,7 +64,7 @@ func (m *member) situation() replica.Situation {
 		case newest.RaftID != p.RaftID:
 			seen.Active, seen.Lost = false, true
 		case !seen.Active:
-			seen.Gone = m.away[p.Peer]
+			seen.GoneMillis = m.away[p.Peer].Milliseconds()
 			seen.Lost = m.reaches(node) && node.lost(p.Member)
 		}
 		s.Seats[p.RaftID] = seen

@@ -16,9 +16,11 @@ import (
 	"peer/wire"
 )
 
+const maintainEvery = 30 * time.Millisecond
+
 // tidy is a node that forgets at once what no ref names any more.
 func tidy(cfg *node.Config) {
-	cfg.GCGrace, cfg.MaintainEvery = time.Millisecond, 30*time.Millisecond
+	cfg.GCGrace, cfg.MaintainEvery = time.Millisecond, maintainEvery
 }
 
 func packBytes(t *testing.T, m *nodetest.Member, g *replica.Genesis) (n int64) {
@@ -169,6 +171,53 @@ func TestDeathBetweenPacks(t *testing.T) {
 		t.Errorf("after the crash: %v", err)
 	}
 	victim.Start()
+	gone(c, g, branch.OID)
+	c.Converge(g)
+}
+
+// Whoever began to clone before objects went gets them all, however long it takes.
+func TestGatherWaitsForClones(t *testing.T) {
+	t.Parallel()
+	gathered := make(chan struct{}, 100)
+	c := nodetest.Start(t, 1, func(cfg *node.Config) {
+		tidy(cfg)
+		cfg.Fail = func(point string) {
+			if point == "gathered" {
+				gathered <- struct{}{}
+			}
+		}
+	})
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	member := c.Settle(g)
+	first := sha1.File(1, 100)
+	mustPush(t, c, client, client.Sign(1, first.Pack(sha1), nil, nodetest.Move(main, git.OID{}, first.OID)))
+	const topic = "refs/heads/topic"
+	branch := sha1.File(2, 1<<20, first.OID)
+	at := mustPush(t, c, client, client.Sign(2, branch.Pack(sha1), nil, nodetest.Move(topic, git.OID{}, branch.OID))).GetIndex()
+
+	slow, err := client.Open(deadline(t), member.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	if err := slow.Greet(wire.Intent_INTENT_FETCH, nil); err != nil {
+		t.Fatal(err)
+	}
+	mustPush(t, c, client, client.Sign(at, nil, nil, nodetest.Move(topic, branch.OID, git.OID{})))
+	select { // the pack of what stays is there, beside those of the pushes
+	case <-gathered:
+	case <-time.After(nodetest.Patience):
+		t.Fatal("nothing was gathered")
+	}
+	time.Sleep(10 * maintainEvery) // a node that does not wait has removed them by then
+	pack, err := slow.FetchPack(branch.OID)
+	if err != nil || len(pack) < 1<<20 {
+		t.Errorf("a clone that began before got %d bytes: %v", len(pack), err)
+	}
+	if err := slow.Close(); err != nil {
+		t.Log(err)
+	}
 	gone(c, g, branch.OID)
 	c.Converge(g)
 }

@@ -157,6 +157,30 @@ func (s *Session) lsRefs() error {
 	}
 }
 
+// FetchPack asks git for all that an object reaches, after a greeting. The pack
+// comes with what git says beside it.
+func (s *Session) FetchPack(want git.OID) ([]byte, error) {
+	pkts := git.NewPktReader(s)
+	if err := skipToFlush(pkts); err != nil { // the capabilities
+		return nil, err
+	}
+	request := string(git.AppendPkt(nil, []byte("command=fetch"))) + "0001"
+	for _, line := range []string{"no-progress", "want " + want.String() + "\n", "done\n"} {
+		request += string(git.AppendPkt(nil, []byte(line)))
+	}
+	if _, err := io.WriteString(s, request+git.FlushPkt); err != nil {
+		return nil, err
+	}
+	var pack []byte
+	for {
+		pkt, err := pkts.Next()
+		if err != nil || pkt.Kind == git.PktFlush {
+			return pack, err
+		}
+		pack = append(pack, pkt.Payload()...)
+	}
+}
+
 func skipToFlush(pkts *git.PktReader) error {
 	for {
 		pkt, err := pkts.Next()

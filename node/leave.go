@@ -62,7 +62,8 @@ func (g *group) confirmRemoval(ctx context.Context, index uint64) bool {
 	}
 	answers := map[identity.PeerID]*wire.WhereReply{}
 	best := g.askWhere(ctx, ask, answers)
-	if best == nil || best.Index <= known.Index {
+	// NB: this replica's own log may say as much: then the others know nothing newer.
+	if best == nil || best.Index < known.Index {
 		return false
 	}
 	var voters []identity.PeerID

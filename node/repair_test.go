@@ -118,6 +118,29 @@ func TestWipedMemberTakesANewSeat(t *testing.T) {
 	c.Eventually(votersAre(t, g, c.Members[0], c.Members...))
 }
 
+// Members that leave while they are alive put their copies aside, and can be asked again.
+func TestLeaversPutTheirCopiesAside(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, repairing)
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	at := chain(t, c, client, git.OID{}, 3)
+	for range 2 {
+		configure(t, c.Members[0], g, func(s *wire.Settings) { s.Replicas, s.On = 1, [][]byte{[]byte(c.Members[0].ID)} })
+		for _, m := range c.Members[1:] {
+			c.Eventually(func() string {
+				if _, err := os.Stat(m.RepoDir(g)); err == nil {
+					return "a node that left still has its copy"
+				}
+				return ""
+			})
+		}
+		at = chain(t, c, client, at, 2)
+		configure(t, c.Members[0], g, func(s *wire.Settings) { s.Replicas, s.On = 3, nil })
+		c.Eventually(votersAre(t, g, c.Members[0], c.Members...))
+	}
+}
+
 // The owner asks for one replica, three, five, others, and gets them, while pushes go on.
 func TestReplicasAsTheOwnerWants(t *testing.T) {
 	t.Parallel()

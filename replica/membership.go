@@ -60,6 +60,14 @@ func (ms *Membership) Member(p identity.PeerID) (Member, bool) {
 	return found, ok
 }
 
+// Newest says whether a seat is the last one that its node was given: any other
+// one is lost.
+func (ms *Membership) Newest(raftID uint64) bool {
+	m, _ := ms.Seat(raftID)
+	newest, ok := ms.Member(m.Peer)
+	return ok && newest.RaftID == raftID
+}
+
 // Seat finds a seat by its number.
 func (ms *Membership) Seat(raftID uint64) (Member, bool) {
 	for _, m := range ms.Members {

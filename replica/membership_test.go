@@ -232,6 +232,9 @@ func TestMembershipFinds(t *testing.T) {
 	if m, ok := twice.Member(ms.Members[1].Peer); !ok || m.RaftID != 4 || m.Votes() {
 		t.Errorf("found %+v, want the new seat", m)
 	}
+	if twice.Newest(2) || !twice.Newest(4) || !twice.Newest(1) || twice.Newest(99) || !ms.Newest(2) {
+		t.Error("a lost seat is its node's newest, or another is not")
+	}
 	if m, ok := twice.Seat(2); !ok || m.Peer != ms.Members[1].Peer || twice.PeerOf(2) != m.Peer {
 		t.Errorf("found %+v in seat 2", m)
 	}

@@ -191,11 +191,14 @@ func (s *Situation) target() ([]seatWanted, string) {
 }
 
 // sort divides the voters into those that may stay, the best first, and those
-// that should go, the one last gone first.
+// that should go: the one last gone first, and last the lost ones, which never
+// come back.
 func (s *Situation) sort() (stay, leave []seatWanted) {
 	voters := s.Membership.Voters()
 	rank := func(m Member) int {
 		switch seen := s.Seats[m.RaftID]; {
+		case seen.Lost:
+			return 4
 		case s.named(s.Settings.GetOn(), m.Peer):
 			return 0
 		case m.RaftID == s.Self:

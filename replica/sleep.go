@@ -80,6 +80,7 @@ func (g *Group) restful(alive func(identity.PeerID) bool) bool {
 			rests = false
 		case id == g.self.RaftID:
 			there[id] = true
+		case !members.Newest(id): // its node lost it, and lives in another
 		case alive(g.seat(id).Peer):
 			there[id] = p.Match == b.GetCommit() && p.State == tracker.StateReplicate
 			rests = rests && there[id]

@@ -268,6 +268,13 @@ func pbEvent(e node.Event) *pb.Event {
 	if e.Leader != "" {
 		out.Leader = e.Leader.String()
 	}
+	if e.Signer != (identity.PublicKey{}) {
+		out.Signer = e.Signer.DID()
+	}
+	if e.Peer != "" {
+		out.Peer = e.Peer.String()
+	}
+	out.Detail = e.Detail
 	for _, r := range e.Refs {
 		out.Refs = append(out.Refs, &pb.RefChange{Name: r.Name, Old: hex.EncodeToString(r.Old), New: hex.EncodeToString(r.New)})
 	}

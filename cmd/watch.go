@@ -3,12 +3,13 @@ package cmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	"peer/node/control"
 	"peer/node/control/pb"
+	"peer/wire"
 )
 
 type watchCmd struct {
@@ -24,6 +25,9 @@ type eventJSON struct {
 	Leader string       `json:"leader"`
 	Time   time.Time    `json:"time"`
 	Refs   []changeJSON `json:"refs,omitempty"`
+	Signer string       `json:"signer,omitempty"` // did:key of whose push it was
+	Peer   string       `json:"peer,omitempty"`   // whom it is about
+	Detail string       `json:"detail,omitempty"`
 }
 
 type changeJSON struct {
@@ -32,7 +36,10 @@ type changeJSON struct {
 	New  string `json:"new"` // empty: it was deleted
 }
 
-// Run prints events until it is interrupted or the node stops.
+// watchAgain is between two attempts to reach a node that went away.
+const watchAgain = 300 * time.Millisecond
+
+// Run prints events until it is interrupted. A node that stops is waited for.
 func (c *watchCmd) Run(ctx context.Context, a *app) error {
 	home, err := a.Home()
 	if err != nil {
@@ -46,20 +53,63 @@ func (c *watchCmd) Run(ctx context.Context, a *app) error {
 		}
 		repo = ref.String()
 	}
-	node, err := home.Dial(ctx)
-	if err != nil {
-		return err
-	}
-	defer node.Close()
 	show := printEvent
 	if c.JSON {
 		show = printEventJSON
 	}
-	err = node.Watch(ctx, repo, func(e *pb.Event) error { return show(a.out, e) })
-	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil // Ctrl-C is how one ends it
+	node, err := home.Dial(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	for {
+		var printing error
+		err := node.Watch(ctx, repo, func(e *pb.Event) error {
+			printing = show(a.out, e)
+			return printing
+		})
+		_ = node.Close() // it was only read from
+		switch {
+		case ctx.Err() != nil:
+			return nil // Ctrl-C is how one ends it
+		case printing != nil || isFinal(err):
+			return err
+		}
+		warn(a.errs, "the node is gone; waiting for it to come back")
+		if node = redial(ctx, home); node == nil {
+			return nil
+		}
+		warn(a.errs, "the node is back; what happened meanwhile: peer log")
+	}
+}
+
+// isFinal says that the node answered, and that asking again changes nothing.
+func isFinal(err error) bool {
+	switch codeOf(err) {
+	case wire.FailureCode_FAILURE_NOT_FOUND, wire.FailureCode_FAILURE_BAD_REQUEST, wire.FailureCode_FAILURE_NOT_ALLOWED:
+		return true
+	}
+	return false
+}
+
+func codeOf(err error) wire.FailureCode {
+	if refusal := control.AsError(err); refusal != nil {
+		return refusal.Code
+	}
+	return wire.FailureCode_FAILURE_UNSPECIFIED
+}
+
+// redial waits for the home's node; nil when ctx ended first.
+func redial(ctx context.Context, home *Home) *control.Client {
+	for {
+		if node, err := home.Dial(ctx); err == nil {
+			return node
+		}
+		select {
+		case <-time.After(watchAgain):
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func printEvent(w io.Writer, e *pb.Event) error {
@@ -67,6 +117,17 @@ func printEvent(w io.Writer, e *pb.Event) error {
 	head := tidy(fmt.Sprintf("%s  %s  %s  index %d, term %d", at, e.GetRepo(), e.GetKind(), e.GetIndex(), e.GetTerm()))
 	if e.GetLeader() != "" {
 		head += ", leader " + shortPeer(tidy(e.GetLeader()))
+	} else if e.GetKind() == "leader" {
+		head += ", nobody leads"
+	}
+	if e.GetSigner() != "" {
+		head += ", by " + shortPeer(tidy(e.GetSigner()))
+	}
+	if e.GetPeer() != "" {
+		head += "  " + shortPeer(tidy(e.GetPeer()))
+	}
+	if e.GetDetail() != "" {
+		head += " " + tidy(e.GetDetail())
 	}
 	if _, err := fmt.Fprintln(w, head); err != nil {
 		return err
@@ -96,7 +157,7 @@ func describeChange(r *pb.RefChange) string {
 func printEventJSON(w io.Writer, e *pb.Event) error {
 	out := eventJSON{
 		Repo: e.GetRepo(), Kind: e.GetKind(), Index: e.GetIndex(), Term: e.GetTerm(), Leader: e.GetLeader(),
-		Time: time.UnixMilli(e.GetUnixMs()).UTC(),
+		Time: time.UnixMilli(e.GetUnixMs()).UTC(), Signer: e.GetSigner(), Peer: e.GetPeer(), Detail: e.GetDetail(),
 	}
 	for _, r := range e.GetRefs() {
 		out.Refs = append(out.Refs, changeJSON{Name: r.GetName(), Old: r.GetOld(), New: r.GetNew()})

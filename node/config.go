@@ -50,6 +50,8 @@ type Config struct {
 	// MaintainEvery is how often a node looks for packs to join, for what may go,
 	// for seats to forget and for repositories that ended. Default 30 s.
 	MaintainEvery time.Duration
+	// ScrubEvery is how often each replica checks itself, every byte of it. Default a day.
+	ScrubEvery time.Duration
 	// FreeBytesMin is how much room the disk must have for a push. Default 256 MiB.
 	FreeBytesMin int64
 	// Fail is called at each named persist point, and ends the process in tests
@@ -91,6 +93,7 @@ func (c *Config) fill() error {
 	setDefault(&c.RepairEvery, 10*time.Second)
 	setDefault(&c.GCGrace, 14*24*time.Hour)
 	setDefault(&c.EndedAge, 24*time.Hour)
+	setDefault(&c.ScrubEvery, 24*time.Hour)
 	setDefault(&c.MaintainEvery, 30*time.Second)
 	setDefault(&c.FreeBytesMin, 256<<20)
 	if c.Fail == nil {

@@ -18,6 +18,12 @@ const (
 	EventLeader EventKind = "leader"
 	// EventMembers: a seat was given, given up, or got or lost its vote.
 	EventMembers EventKind = "members"
+	// EventMember: one member fell silent or behind, came back, or left.
+	EventMember EventKind = "member"
+	// EventDamage and EventMended: what a replica found when it checked itself, and
+	// that it put it right.
+	EventDamage EventKind = "damage"
+	EventMended EventKind = "mended"
 )
 
 // Event is something that happened in a group that this node belongs to.
@@ -31,6 +37,10 @@ type Event struct {
 	Refs   []replica.RefChange
 	// Members are all seats, of EventMembers.
 	Members []replica.Member
+	// Signer is whose push it was, of EventCommit; Peer whom the others are about.
+	Signer identity.PublicKey
+	Peer   identity.PeerID
+	Detail string
 }
 
 // hub hands events to those who watch. A watcher that does not keep up loses
@@ -76,8 +86,18 @@ func (n *Node) Watch(ctx context.Context, f func(Event) error) error {
 		delete(n.events.watchers, ch)
 		n.events.mu.Unlock()
 	}()
+	members := time.NewTicker(watchEvery)
+	defer members.Stop()
+	known := map[identity.RepoID]seats{}
+	if err := n.watchMembers(ctx, known, f); err != nil {
+		return err
+	}
 	for {
 		select {
+		case <-members.C:
+			if err := n.watchMembers(ctx, known, f); err != nil {
+				return err
+			}
 		case e := <-ch:
 			if err := f(e); err != nil {
 				return err
@@ -96,7 +116,7 @@ func (n *Node) applied(g *group, applied []replica.Applied) {
 	for _, a := range applied {
 		if len(a.Refs) > 0 || a.Head != "" {
 			moved = true
-			n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventCommit, Index: a.Index, Term: a.Term, Leader: g.leader.of, Refs: a.Refs})
+			n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventCommit, Index: a.Index, Term: a.Term, Leader: g.leader.of, Refs: a.Refs, Signer: a.Signer})
 		}
 	}
 	if moved && g.leader.of == n.self {

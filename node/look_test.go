@@ -1,12 +1,15 @@
 package node_test
 
 import (
+	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"peer/git"
 	"peer/identity"
@@ -140,23 +143,7 @@ func TestVerify(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(loose.RepoDir(g), "refs", "heads", "mine"), []byte(at.String()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	packs, err := filepath.Glob(filepath.Join(torn.RepoDir(g), "objects", "pack", "*.pack"))
-	if err != nil || len(packs) == 0 {
-		t.Fatal(packs, err)
-	}
-	for _, pack := range packs {
-		raw, err := os.ReadFile(pack)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw[len(raw)/2] ^= 1
-		if err := os.Remove(pack); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(pack, raw, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	damagePacks(t, torn, g)
 	away.Kill()
 	said := verified(t, loose, g, true)
 	if f := said[loose.ID].Report.GetFindings(); len(f) != 1 || f[0].GetPart() != "refs" || !f[0].GetMended() || !strings.Contains(f[0].GetDetail(), "refs/heads/mine") {
@@ -192,3 +179,118 @@ func TestVerifyIsNotForStrangers(t *testing.T) {
 }
 
 func discardLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// A pack of one replica is damaged. Its own check finds it, sets it aside, and
+// fetches the objects from another replica; what an operator did to the refs is
+// undone too.
+func TestScrub(t *testing.T) {
+	t.Parallel()
+	c := nodetest.New(t, 3, func(cfg *node.Config) { cfg.InlineBytesMax = 8 << 10 })
+	hurt := c.Members[0]
+	hurt.Configure = func(cfg *node.Config) { cfg.InlineBytesMax, cfg.ScrubEvery = 8<<10, 300*time.Millisecond }
+	for _, m := range c.Members {
+		m.Start()
+	}
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	c.Settle(g)
+	chain(t, c, client, git.OID{}, 10)
+	c.Converge(g)
+	var mu sync.Mutex
+	kinds := map[node.EventKind]int{}
+	watching, stop := context.WithCancel(context.Background())
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		_ = hurt.Node.Watch(watching, func(e node.Event) error {
+			mu.Lock()
+			defer mu.Unlock()
+			kinds[e.Kind]++
+			return nil
+		})
+	}()
+	damagePacks(t, hurt, g)
+	c.Eventually(func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		if kinds[node.EventDamage] == 0 || kinds[node.EventMended] == 0 {
+			return fmt.Sprint("events ", kinds)
+		}
+		return ""
+	})
+	stop()
+	<-watched
+	if err := hurt.Fsck(g); err != nil {
+		t.Errorf("after it was mended: %v", err)
+	}
+	kept, err := filepath.Glob(filepath.Join(hurt.RepoDir(g), "peer", "damaged", "*", "*.pack"))
+	if err != nil || len(kept) == 0 {
+		t.Errorf("nothing was set aside: %v, %v", kept, err)
+	}
+	c.Converge(g)
+}
+
+// damagePacks flips a bit in every pack of a replica.
+func damagePacks(t *testing.T, m *nodetest.Member, g *replica.Genesis) {
+	t.Helper()
+	packs, err := filepath.Glob(filepath.Join(m.RepoDir(g), "objects", "pack", "*.pack"))
+	if err != nil || len(packs) == 0 {
+		t.Fatal(packs, err)
+	}
+	for _, pack := range packs {
+		raw, err := os.ReadFile(pack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw[len(raw)/2] ^= 1
+		if err := os.WriteFile(pack+".new", raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(pack+".new", pack); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A watcher of one member sees the leader die, another one lead, and the dead one come back.
+func TestWatchAFailover(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{})
+	leader := c.Settle(g)
+	var mu sync.Mutex
+	var seen []string
+	watching, stop := context.WithCancel(context.Background())
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		_ = c.Members[0].Node.Watch(watching, func(e node.Event) error {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, fmt.Sprint(e.Kind, " ", e.Leader, " ", e.Peer, " ", e.Detail))
+			return nil
+		})
+	}()
+	eventually := func(want string) {
+		t.Helper()
+		c.Eventually(func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, line := range seen {
+				if strings.Contains(line, want) {
+					return ""
+				}
+			}
+			return "no " + want + " in\n" + strings.Join(seen, "\n")
+		})
+	}
+	chain(t, c, c.Client(g), git.OID{}, 1)
+	eventually("commit " + leader.ID.String())
+	leader.Kill()
+	eventually("member " + c.Members[1].ID.String() + " " + leader.ID.String() + " is silent")
+	eventually("leader " + c.Members[1].ID.String())
+	leader.Start()
+	eventually(leader.ID.String() + " answers")
+	stop()
+	<-watched
+}

@@ -117,6 +117,7 @@ func (n *Node) start() {
 	n.spawn(n.beatLoop)
 	n.spawn(n.announceLoop)
 	n.spawn(n.maintainLoop)
+	n.spawn(n.scrubLoop)
 	n.spawn(n.repairLoop)
 	for _, g := range n.allGroups() {
 		g.protectMembers()

@@ -1599,12 +1599,15 @@ func (x *WatchRequest) GetRepo() string {
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // commit, leader
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // commit, leader, members, member, damage, mended
 	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
 	Term          uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
 	Leader        string                 `protobuf:"bytes,5,opt,name=leader,proto3" json:"leader,omitempty"`
 	UnixMs        int64                  `protobuf:"varint,6,opt,name=unix_ms,json=unixMs,proto3" json:"unix_ms,omitempty"`
 	Refs          []*RefChange           `protobuf:"bytes,7,rep,name=refs,proto3" json:"refs,omitempty"`
+	Signer        string                 `protobuf:"bytes,8,opt,name=signer,proto3" json:"signer,omitempty"` // did:key of whose push it was
+	Peer          string                 `protobuf:"bytes,9,opt,name=peer,proto3" json:"peer,omitempty"`     // whom it is about
+	Detail        string                 `protobuf:"bytes,10,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1686,6 +1689,27 @@ func (x *Event) GetRefs() []*RefChange {
 		return x.Refs
 	}
 	return nil
+}
+
+func (x *Event) GetSigner() string {
+	if x != nil {
+		return x.Signer
+	}
+	return ""
+}
+
+func (x *Event) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *Event) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
 }
 
 type RefChange struct {
@@ -2595,7 +2619,7 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\tLockReply\x12)\n" +
 	"\x04lock\x18\x01 \x01(\v2\x15.peer.control.v1.LockR\x04lock\"\"\n" +
 	"\fWatchRequest\x12\x12\n" +
-	"\x04repo\x18\x01 \x01(\tR\x04repo\"\xba\x01\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\"\xfe\x01\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -2603,7 +2627,11 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x16\n" +
 	"\x06leader\x18\x05 \x01(\tR\x06leader\x12\x17\n" +
 	"\aunix_ms\x18\x06 \x01(\x03R\x06unixMs\x12.\n" +
-	"\x04refs\x18\a \x03(\v2\x1a.peer.control.v1.RefChangeR\x04refs\"C\n" +
+	"\x04refs\x18\a \x03(\v2\x1a.peer.control.v1.RefChangeR\x04refs\x12\x16\n" +
+	"\x06signer\x18\b \x01(\tR\x06signer\x12\x12\n" +
+	"\x04peer\x18\t \x01(\tR\x04peer\x12\x16\n" +
+	"\x06detail\x18\n" +
+	" \x01(\tR\x06detail\"C\n" +
 	"\tRefChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +

@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"peer/git"
+	"peer/identity"
+	"peer/wire"
+)
+
+// scrubLook is how often a node looks which replica is due to be checked.
+const scrubLook = 10 * time.Minute
+
+func scrubbedKey(repo identity.RepoID) string { return "scrubbed/" + repo.String() }
+
+// scrubLoop has each replica check itself every ScrubEvery, one at a time and at
+// low priority. That is when an index that came from a leader, checked by its
+// hash so far, is held against its pack.
+func (n *Node) scrubLoop() {
+	ticker := time.NewTicker(min(scrubLook, n.cfg.ScrubEvery))
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-n.ctx.Done():
+			return
+		}
+		for _, g := range n.allGroups() {
+			if err := n.scrubDue(g); err != nil && n.ctx.Err() == nil {
+				g.log.Warn("replica not checked", "error", err)
+			}
+		}
+	}
+}
+
+// scrubDue checks a replica whose time has come. One that was never checked has
+// its turn in a whole round from now, so that a thousand new ones don't begin at once.
+func (n *Node) scrubDue(g *group) error {
+	key := scrubbedKey(g.genesis.Repo)
+	raw, _, err := n.cfg.Store.Get(key)
+	if err != nil {
+		return err
+	}
+	if len(raw) == 8 && time.Since(time.Unix(int64(binary.BigEndian.Uint64(raw)), 0)) < n.cfg.ScrubEvery {
+		return nil
+	}
+	if len(raw) == 8 || n.cfg.ScrubEvery < time.Minute {
+		if err := g.scrub(n.ctx); err != nil {
+			return err
+		}
+	}
+	return n.cfg.Store.Put(key, binary.BigEndian.AppendUint64(nil, uint64(time.Now().Unix())))
+}
+
+// scrub checks a replica deeply, and mends what it can.
+func (g *group) scrub(ctx context.Context) error {
+	leave, err := admit(ctx, g.n.verifying)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	report, err := g.verify(ctx, true)
+	if err != nil {
+		return err
+	}
+	objects := false
+	for _, f := range report.GetFindings() {
+		g.log.Error("a check found damage", "part", f.GetPart(), "detail", f.GetDetail(), "mended", f.GetMended())
+		objects = objects || f.GetPart() == "objects"
+		g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventDamage, Peer: g.n.self, Detail: f.GetPart() + ": " + f.GetDetail()})
+	}
+	if objects {
+		return g.mend(ctx)
+	}
+	return nil
+}
+
+// mend sets damaged packs aside and fetches all that the refs reach from another
+// member, in one new pack.
+func (g *group) mend(ctx context.Context) error {
+	aside := filepath.Join(g.repo.Dir(), "peer", "damaged", time.Now().UTC().Format("20060102T150405"))
+	moved, err := g.repo.SetAside(ctx, aside)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, from := range g.sources("") {
+		if err := g.fetchAll(ctx, from); err != nil {
+			errs = append(errs, fmt.Errorf("from %s: %w", from, err))
+			continue
+		}
+		left, err := g.repo.Fsck(ctx, false)
+		if err == nil && len(left) == 0 {
+			g.log.Warn("objects were damaged here, and were fetched again", "from", from, "packs set aside", len(moved), "in", aside)
+			g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventMended, Peer: g.n.self, Detail: fmt.Sprintf("%d packs set aside, objects fetched from %s", len(moved), from)})
+			return nil
+		}
+		if err == nil {
+			err = errors.New(left[0])
+		}
+		errs = append(errs, fmt.Errorf("after what %s sent: %w", from, err))
+	}
+	return fmt.Errorf("objects are damaged here, and nobody has them whole: %w", errors.Join(errs...))
+}
+
+// fetchAll gets all that the published refs reach, whatever is here.
+func (g *group) fetchAll(ctx context.Context, from identity.PeerID) (err error) {
+	refs, _, _ := g.pub.list()
+	req := &wire.Objects{Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:]}
+	tips := make([]git.OID, 0, len(refs))
+	for _, r := range refs {
+		tips = append(tips, r.OID)
+	}
+	for _, oid := range unique(tips) {
+		req.Wants = append(req.Wants, oid.Bytes())
+	}
+	s, _, err := g.n.request(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_Objects{Objects: req}})
+	if err != nil {
+		return err
+	}
+	defer func() { endStream(s, err) }()
+	q, err := g.repo.Ingest(ctx, &guarded{Reader: moving{s, hookTimeout}, n: g.n, g: g}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = q.Discard() }() // what stays is swept at the next start
+	if q.Objects == 0 {
+		return nil
+	}
+	return g.repo.InstallFiles(q.Name, q.PackPath, q.IdxPath)
+}

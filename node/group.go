@@ -68,6 +68,8 @@ type group struct {
 	// lostBefore are the seats whose nodes said last time that they lost them. Only
 	// repairLoop's goroutine touches it.
 	lostBefore map[uint64]bool
+	// dropped: this replica is no longer one, and nothing concerns it any more.
+	dropped bool
 	// settings is the version that was last acted on.
 	settings uint64
 }

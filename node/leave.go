@@ -130,7 +130,10 @@ func (n *Node) retire(ctx context.Context, g *group) error {
 func (n *Node) dropReplica(ctx context.Context, g *group, why error) error {
 	if _, err := ask(ctx, n, func() bool {
 		g.leave(why)
+		g.dropped = true
 		delete(n.loop.dirty, g)
+		delete(n.loop.awake, g)
+		delete(n.loop.asleep.of(g), g)
 		return true
 	}); err != nil {
 		return err
@@ -150,6 +153,7 @@ func (n *Node) dropReplica(ctx context.Context, g *group, why error) error {
 	n.mu.Lock()
 	delete(n.groups, repo)
 	n.mu.Unlock()
+	n.parted()
 	return os.RemoveAll(g.staging.dir)
 }
 

@@ -39,6 +39,9 @@ func (s sleepers) of(g *group) map[*group]bool {
 
 // settle notes whether a group that was touched ticks.
 func (n *Node) settle(g *group) {
+	if g.dropped {
+		return
+	}
 	if g.core.Asleep() && g.problem == nil {
 		delete(n.loop.awake, g)
 		n.loop.asleep.of(g)[g] = true

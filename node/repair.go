@@ -41,8 +41,9 @@ type refusal struct {
 	peer identity.PeerID
 }
 
-// refusedAge is how long a node that refused a replica is not asked again.
-const refusedAge = 5 * time.Minute
+// refusedTurns is for how many looks a node that refused a replica is not asked
+// again: it may be short of room, or may still be putting an old copy aside.
+const refusedTurns = 12
 
 func (r *repairs) init() {
 	r.refused = map[refusal]time.Time{}
@@ -251,7 +252,7 @@ func (n *Node) candidates(ctx context.Context, g *group, settings *wire.Settings
 		_, founder := g.genesis.Membership().Member(p)
 		named := slices.ContainsFunc(settings.GetOn(), func(raw []byte) bool { return string(raw) == string(p) })
 		at, refused := r.refused[refusal{g.genesis.Repo, p}]
-		return !n.cfg.Closed && !named && !founder || refused && time.Since(at) < refusedAge
+		return !n.cfg.Closed && !named && !founder || refused && time.Since(at) < refusedTurns*n.cfg.RepairEvery
 	})
 	slices.SortFunc(list, func(a, b identity.PeerID) int {
 		return bytes.Compare(rank(g.genesis.Repo, b), rank(g.genesis.Repo, a))

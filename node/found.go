@@ -308,6 +308,16 @@ func (n *Node) missedGroup(from identity.PeerID, repo identity.RepoID) {
 	if _, ok, err := n.cfg.Store.Seat(repo); err != nil || !ok {
 		return
 	}
+	if _, asking := n.missed.LoadOrStore(repo, true); asking {
+		return
+	}
+	n.spawn(func() {
+		defer n.missed.Delete(repo)
+		n.joinMissed(from, repo)
+	})
+}
+
+func (n *Node) joinMissed(from identity.PeerID, repo identity.RepoID) {
 	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
 	defer cancel()
 	r, err := n.tell(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_Where{Where: &wire.Where{Repo: repo[:]}}})

@@ -48,6 +48,8 @@ type Node struct {
 	// fresh tells the announcer of groups that others should hear of soon. When
 	// it is full they wait for their turn.
 	fresh chan *group
+	// missed are the repositories whose group is being asked for.
+	missed sync.Map
 	// founding keeps two requests from founding the same group at once.
 	founding sync.Mutex
 

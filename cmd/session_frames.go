@@ -16,10 +16,6 @@ import (
 	"peer/wire"
 )
 
-// frameWaitMax bounds the wait for one frame, or for room to write one. A
-// replica that is busy for longer says so with a Progress, empty if need be.
-const frameWaitMax = 60 * time.Second
-
 // errSilent says that a replica went quiet in the middle of a session.
 var errSilent = errors.New("the replica stopped answering")
 
@@ -65,7 +61,7 @@ func (s *session) send(m proto.Message) error {
 	return s.timely(func() error { return wire.WriteFrame(s.stream, m) })
 }
 
-// receive reads one frame and waits for it no longer than frameWaitMax.
+// receive reads one frame and waits for it no longer than [wire.SilenceMax].
 func (s *session) receive() (frame *wire.ToClient, err error) {
 	err = s.timely(func() error {
 		frame, err = s.read()
@@ -77,7 +73,7 @@ func (s *session) receive() (frame *wire.ToClient, err error) {
 // timely does one step under a deadline. A deadline that passes may end the
 // stream for good, so none is left behind.
 func (s *session) timely(step func() error) error {
-	if err := s.stream.SetDeadline(time.Now().Add(frameWaitMax)); err != nil {
+	if err := s.stream.SetDeadline(time.Now().Add(wire.SilenceMax)); err != nil {
 		return err
 	}
 	if err := step(); err != nil {

@@ -44,8 +44,12 @@ type staged struct {
 	err  error
 }
 
-// slowFollower is how long a full queue may hold a push up, if the others suffice.
-const slowFollower = 2 * time.Second
+// How long a full queue may hold a push up: if the others suffice, and if they don't.
+// All followers together must stay below what the pusher waits for room to write.
+const (
+	slowFollower   = 2 * time.Second
+	neededFollower = wire.SilenceMax / 4
+)
 
 func (u *push) startFanout() *fanout {
 	// Followers may go on after the push has been answered.
@@ -174,7 +178,7 @@ func (f *fanout) broadcast(chunk *wire.StageChunk) {
 
 // wait gives a slow follower its time, or leaves it behind.
 func (f *fanout) wait(to *follower, chunk *wire.StageChunk) {
-	patience := idleTimeout
+	patience := neededFollower
 	if f.living() > f.u.g.members().Quorum()-1 {
 		patience = slowFollower
 	}

@@ -29,6 +29,7 @@ type push struct {
 	key     txKey
 	news    []git.OID
 	shallow []git.OID
+	telling *telling // while it runs
 }
 
 // leadPush leads a push session: list, take the transaction, take the pack,
@@ -125,27 +126,35 @@ func (u *push) run(ctx context.Context, hasPack bool) error {
 	if refusal != nil {
 		return refusal
 	}
-	entry := &wire.Entry{Transaction: u.signed}
-	if staged := u.g.staging.find(u.signer[:], u.tx.GetId(), u.key.sum[:]); staged != nil && hasPack {
-		// A change of leader interrupted this push, and its objects are here: the
-		// leader that announced their hash had indexed and checked them.
-		entry.Payload = staged
-		if err := u.goAhead(true); err != nil {
-			return err
-		}
-	} else {
-		if err := u.goAhead(false); err != nil {
-			return err
-		}
-		if entry.Payload, err = u.receive(ctx, hasPack); err != nil {
-			return u.refusePack(err)
-		}
-	}
-	outcome, err := u.commit(ctx, entry)
+	outcome, err := u.decide(ctx, hasPack)
 	if err != nil {
 		return err
 	}
 	return u.done(ctx, outcome)
+}
+
+// decide gets the objects here and the transaction into the log.
+func (u *push) decide(ctx context.Context, hasPack bool) (*wire.Outcome, error) {
+	entry := &wire.Entry{Transaction: u.signed}
+	staged := u.g.staging.find(u.signer[:], u.tx.GetId(), u.key.sum[:])
+	skip := staged != nil && hasPack
+	if err := u.goAhead(skip); err != nil {
+		return nil, err
+	}
+	u.telling = u.startTelling()
+	defer u.telling.stop()
+	if skip {
+		// A change of leader interrupted this push, and its objects are here: the
+		// leader that announced their hash had indexed and checked them.
+		entry.Payload = staged
+	} else {
+		var err error
+		if entry.Payload, err = u.receive(ctx, hasPack); err != nil {
+			return nil, u.refusePack(err)
+		}
+	}
+	u.telling.waitsFor("waiting until a majority of the replicas acknowledges the push")
+	return u.commit(ctx, entry)
 }
 
 // hold counts pushes in flight: meanwhile leadership is not handed over, nor the

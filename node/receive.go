@@ -85,11 +85,14 @@ func (u *push) receiveSmall(ctx context.Context, pack []byte) (*wire.Payload, er
 
 // receiveLarge streams the pack to the followers while git indexes it here.
 func (u *push) receiveLarge(ctx context.Context, pack io.Reader) (*wire.Payload, error) {
+	u.telling.waitsFor("waiting until other packs have been indexed")
 	leave, err := u.n.admitPush(ctx, u.n.largePushes)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
+	u.telling.waitsFor("") // git says what it sends
+	pack = &ending{pack, func() { u.telling.waitsFor("indexing and checking the pack") }}
 	f := u.startFanout()
 	defer f.release()
 	sum := sha256.New()
@@ -105,6 +108,7 @@ func (u *push) receiveLarge(ctx context.Context, pack io.Reader) (*wire.Payload,
 	if err != nil {
 		return nil, err
 	}
+	u.telling.waitsFor("waiting until a majority of the replicas holds the pack")
 	if err := f.finish(q, p); err != nil {
 		return nil, err
 	}
@@ -157,6 +161,20 @@ func sumPath(path string) ([]byte, error) {
 	}
 	defer f.Close()
 	return sumFile(f)
+}
+
+// ending calls a function when all has been read.
+type ending struct {
+	io.Reader
+	ended func()
+}
+
+func (r *ending) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		r.ended()
+	}
+	return n, err
 }
 
 // chunkReader reads the chunks of a pack; an empty one ends it.

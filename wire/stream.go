@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// SilenceMax is how long a client waits for a frame, or for room to write one, before
+// it takes a replica for dead. One that is busy for longer says so with a Progress.
+const SilenceMax = time.Minute
+
 // Stream is one conversation with another process: a libp2p stream, a pipe, a
 // tunnel through the local node. Close ends it in order; Reset tells the other
 // side that what it got is not whole. Both may be called more than once.

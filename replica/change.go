@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
 	"google.golang.org/protobuf/proto"
 
 	"peer/identity"
@@ -62,6 +63,34 @@ func (g *Group) applyChange(e *pb.Entry, t *Turn) (*pb.ConfState, error) {
 		return nil, fmt.Errorf("entry %d: raft's configuration differs from the table's: %w", e.GetIndex(), err)
 	}
 	return want, nil
+}
+
+// leaveTheLead hands over where the leader is on its way out, and none of the
+// voters of before stays. Raft would have it finish the change itself, and step
+// down: then it may have entries that the others lack and that keep it from voting
+// for them, while they still need its vote, as nobody told them that it is out.
+// It is called with every turn, since raft gives a transfer up after a while.
+func (g *Group) leaveTheLead() {
+	b := g.rn.BasicStatus()
+	if b.RaftState != raft.StateLeader || b.LeadTransferee != 0 || g.Self().Role != Outgoing {
+		return
+	}
+	var best, match uint64
+	active := false
+	g.rn.WithProgress(func(id uint64, _ raft.ProgressType, p tracker.Progress) {
+		stays := g.seat(id).Role == Voter || g.seat(id).Role == Incoming
+		if answers := g.active(id); stays && (best == 0 || answers && !active || answers == active && p.Match > match) {
+			best, match, active = id, p.Match, answers
+		}
+	})
+	g.rn.TransferLeader(best) // somebody stays: a half is never empty
+}
+
+// forMembers leaves out what is for seats that are gone. A member that leaves
+// must not hear that the change is done before those who stay do: it would vote
+// no more, and they would need it.
+func (g *Group) forMembers(messages []*pb.Message) []*pb.Message {
+	return slices.DeleteFunc(messages, func(m *pb.Message) bool { return g.seat(m.GetTo()).RaftID == 0 })
 }
 
 // applyMembers applies a configuration entry to the table.

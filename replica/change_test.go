@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -344,6 +345,84 @@ func TestProposeMembers(t *testing.T) {
 	}
 	f.turns()
 	f.wantMembers("1 2 3 4 5")
+}
+
+// acknowledgeAll has members say that they hold all that the leader does.
+func (f *follower) acknowledgeAll(seats ...uint64) (sent []*pb.Message) {
+	f.Helper()
+	for _, id := range seats {
+		last, _ := f.log.LastIndex()
+		m := f.message(pb.MsgAppResp)
+		m.From, m.Index = new(id), new(last)
+		if _, err := f.Step(f.PeerOf(id), m); err != nil {
+			f.Fatal(err)
+		}
+	}
+	return f.turns()
+}
+
+func (f *follower) mustPropose(next *Membership) {
+	f.Helper()
+	if err := f.ProposeMembers(next); err != nil {
+		f.Fatal(err)
+	}
+	f.turns()
+}
+
+// TestLeaderThatLeaves has the leader's own seat go, and all others with it: it
+// must not finish that itself, but hand over to one that stays, again and again.
+func TestLeaderThatLeaves(t *testing.T) {
+	f := newFollower(t)
+	f.lead()
+	f.acknowledgeAll(2)
+	for range 3 {
+		f.mustPropose(withSeat(t, f.table.members, 1))
+		f.acknowledgeAll(2)
+	}
+	f.acknowledgeAll(5)
+	f.mustPropose(f.table.members.Become([]uint64{4, 5, 6}))
+	sent := f.acknowledgeAll(2)
+	f.wantMembers("1- 2- 3- 4+ 5+ 6+")
+	last, _ := f.log.LastIndex()
+	if !f.State().Transferring {
+		t.Error("it does not hand over")
+	}
+	sent = append(sent, f.acknowledgeAll(5)...)
+	if !slices.ContainsFunc(sent, func(m *pb.Message) bool { return m.GetType() == pb.MsgTimeoutNow && m.GetTo() == 5 }) {
+		t.Error("it does not hand over to the one that has all entries")
+	}
+	for range 5 * ElectionTicks {
+		f.Tick()
+		f.acknowledgeAll(2, 4, 5, 6)
+		if now, _ := f.log.LastIndex(); now != last || !f.State().Transferring {
+			t.Fatalf("entry %d after %d, transferring %v", now, last, f.State().Transferring)
+		}
+	}
+}
+
+// TestLeaversAreNotTold commits the end of a change: who stays hears of it, who
+// leaves does not.
+func TestLeaversAreNotTold(t *testing.T) {
+	f := newFollower(t)
+	f.lead()
+	f.acknowledgeAll(2)
+	f.mustPropose(withSeat(t, f.table.members, 1))
+	f.acknowledgeAll(2)
+	f.mustPropose(f.table.members.Become([]uint64{1, 2, 4}))
+	f.acknowledgeAll(2, 3, 4)
+	f.wantMembers("1 2 3- 4+")
+	last, _ := f.log.LastIndex()
+	sent := f.acknowledgeAll(2, 3, 4)
+	f.wantMembers("1 2 4")
+	told := map[uint64]bool{}
+	for _, m := range sent {
+		if m.GetCommit() >= last {
+			told[m.GetTo()] = true
+		}
+	}
+	if !told[2] || !told[4] || told[3] {
+		t.Errorf("who heard of the end of the change: %v", told)
+	}
 }
 
 // TestIntroduced listens to a seat that this member's log does not know yet.

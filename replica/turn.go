@@ -99,6 +99,10 @@ func (g *Group) Turn() (*Turn, error) {
 	for _, s := range rd.ReadStates {
 		t.Reads = append(t.Reads, Read{Context: s.RequestCtx, Index: s.Index})
 	}
+	g.leaveTheLead()
+	if t.Membership != nil {
+		t.Early, t.Messages = g.forMembers(t.Early), g.forMembers(t.Messages)
+	}
 	t.LeaderChanged = before.Lead != g.leader
 	g.leader = before.Lead
 	t.Leader = g.seat(g.leader).Peer

@@ -17,7 +17,10 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-var acknowledgedFlag = flag.Int("acknowledged", 0, "how many acknowledged pushes end TestHistories; 0: 1,000, or what 20 s bring with -short")
+var (
+	acknowledgedFlag = flag.Int("acknowledged", 0, "how many acknowledged pushes end TestHistories; 0: 1,000, or what 20 s bring with -short")
+	historyForFlag   = flag.Duration("history-for", 0, "how long TestHistories goes on at most; 0: 2 hours, or 20 s with -short")
+)
 
 const (
 	historyClients = 8
@@ -29,6 +32,8 @@ const (
 	// historyPatience is that of half of the clients; the others have a minute.
 	historyPatience = 3 * time.Second
 	checkTimeout    = 2 * time.Minute
+	// historyDiskBytes is far more than a run writes: memory that nobody uses.
+	historyDiskBytes = 8 << 30
 )
 
 // TestHistories has clients that share nothing push compare-and-swap updates of a
@@ -46,10 +51,13 @@ func TestHistories(t *testing.T) {
 	}
 	t.Logf("replay the faults with: go test -run TestHistories -seed %d -acknowledged %d", seed, goal)
 	h := newHistories(t, seed)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	if goal > 0 {
-		ctx, cancel = context.WithCancel(t.Context())
+	long := *historyForFlag
+	if long == 0 {
+		if long = 2 * time.Hour; goal == 0 {
+			long = 20 * time.Second
+		}
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), long)
 	defer cancel()
 	h.goal, h.stop = goal, cancel
 	h.nemesis.begin, h.ledger.begin = time.Now(), time.Now()
@@ -98,6 +106,9 @@ func newHistories(t *testing.T, seed uint64) *histories {
 	disks, o := map[int]*smallDisk{}, options{board: board, env: []string{fmt.Sprintf("PEER_LOG_KEEP=%d", logKeep)}}
 	if small := int(seed % 3); board != nil { // root is what both need
 		disks[small] = newSmallDisk(t)
+		if err := disks[small].resize(historyDiskBytes); err != nil {
+			t.Fatal(err)
+		}
 		o.home = func(i int) string {
 			if i == small {
 				return filepath.Join(disks[small].dir, "home")

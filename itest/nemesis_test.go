@@ -186,7 +186,7 @@ func (m *nemesis) diskFull(i int) fault {
 	left := int64(m.random.IntN(3)) * 64 << 10
 	return fault{"disk full", fmt.Sprintf("fill the disk of %s up to %d KiB", n.name, left>>10),
 		func() error { return d.shrink(left) },
-		func() error { return errors.Join(d.resize(diskBytes), n.restart()) }, 2 * time.Second}
+		func() error { return errors.Join(d.resize(historyDiskBytes), n.restart()) }, 2 * time.Second}
 }
 
 // shrink leaves little room without using any memory.

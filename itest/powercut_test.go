@@ -220,7 +220,6 @@ func (d *imageDisk) copyImage() error {
 }
 
 func tool(name string, args ...string) error {
-	//nolint:noctx // it returns soon
 	if said, err := exec.Command(name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, said)
 	}

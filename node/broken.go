@@ -68,7 +68,7 @@ func (n *Node) errMissing(repo identity.RepoID) error {
 	if b == nil {
 		return errNotFound(repo)
 	}
-	return failure(wire.FailureCode_FAILURE_NOT_FOUND, b.genesis.Name+": "+b.err.Error(),
+	return failure(wire.FailureCode_FAILURE_NOT_FOUND, b.genesis.Name+": "+withoutPaths(b.err),
 		"nothing was changed here; ask another replica, and see on this machine: peer why "+b.genesis.Name)
 }
 

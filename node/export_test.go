@@ -15,3 +15,6 @@ func (n *Node) Asleep(repo identity.RepoID) bool {
 func (n *Node) Leave(repo identity.RepoID, why error) {
 	_, _ = ask(n.ctx, n, func() bool { n.group(repo).leave(why); return true })
 }
+
+// WithoutPaths is what others may read of an error.
+var WithoutPaths = withoutPaths

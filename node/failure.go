@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"regexp"
 
 	"peer/identity"
 	"peer/wire"
@@ -22,8 +23,7 @@ func failure(code wire.FailureCode, message, hint string) *FailureError {
 }
 
 // failureOf turns any error into a refusal. What we did not mean for the other
-// side is called internal, without its text's secrets being our concern: paths
-// on this machine are for its operator's log.
+// side is called internal.
 func failureOf(err error) *wire.Failure {
 	var known interface{ Failure() *wire.Failure }
 	if errors.As(err, &known) {
@@ -31,10 +31,17 @@ func failureOf(err error) *wire.Failure {
 	}
 	return &wire.Failure{
 		Code:    wire.FailureCode_FAILURE_INTERNAL,
-		Message: "the replica failed: " + err.Error(),
+		Message: "the replica failed: " + withoutPaths(err),
 		Hint:    "nothing was changed; try again, and look at the node's log if it stays",
 	}
 }
+
+// localDirs are the directories of an absolute path.
+var localDirs = regexp.MustCompile(`(^|[\s'"(=:])/(?:[^\s/:'"]+/)+`)
+
+// withoutPaths is what others may read of an error of this machine: all of it but where its
+// files are, which is for the operator's log.
+func withoutPaths(err error) string { return localDirs.ReplaceAllString(err.Error(), "$1…/") }
 
 func errNotFound(repo identity.RepoID) error {
 	return failure(wire.FailureCode_FAILURE_NOT_FOUND,

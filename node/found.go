@@ -144,7 +144,7 @@ func (n *Node) takeSeat(ctx context.Context, repo identity.RepoID, peer identity
 // member of its group says which one it has.
 func (n *Node) prepare(ctx context.Context, repo identity.RepoID, from identity.PeerID, insteadOf uint64) ([]byte, error) {
 	if b := n.brokenGroup(repo); b != nil {
-		return nil, failure(wire.FailureCode_FAILURE_BAD_REQUEST, "this node holds a replica that does not open: "+b.err.Error(), "")
+		return nil, failure(wire.FailureCode_FAILURE_BAD_REQUEST, "this node holds a replica that does not open: "+withoutPaths(b.err), "")
 	}
 	if !n.probed().GetWilling() {
 		return nil, failure(wire.FailureCode_FAILURE_DISK, "the node's disk has too little room", "")

@@ -264,7 +264,7 @@ func (n *Node) serveWhere(from identity.PeerID, s wire.Stream, req *wire.Where) 
 		Members: state.Membership.Wire(), MembersIndex: state.Membership.Index,
 	}
 	if problem != nil {
-		where.Problem, where.Lost = problem.Error(), !errors.Is(problem, replica.ErrUpgrade)
+		where.Problem, where.Lost = withoutPaths(problem), !errors.Is(problem, replica.ErrUpgrade)
 	}
 	if _, err := ask(ctx, n, func() bool {
 		where.State, where.Then = g.core.Table().State(), g.core.StateAt(req.GetState().GetIndex())

@@ -32,7 +32,7 @@ func (s *session) pushOnce(ctx context.Context, open *wire.OpenSession) error {
 	if _, problem, err := s.g.state(ctx); err != nil {
 		return err
 	} else if problem != nil { // what it knew about the leader is old
-		return failure(wire.FailureCode_FAILURE_NOT_LEADER, "this replica takes no part in its group: "+problem.Error(), "nothing was changed; push through another replica")
+		return failure(wire.FailureCode_FAILURE_NOT_LEADER, "this replica takes no part in its group: "+withoutPaths(problem), "nothing was changed; push through another replica")
 	}
 	waiting, cancel := context.WithTimeout(ctx, leaderTimeout+timeoutRoundTrips*s.g.roundTrip())
 	defer cancel()

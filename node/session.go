@@ -38,7 +38,11 @@ func (n *Node) serveSession(from identity.PeerID, stream wire.Stream) {
 	}
 	n.log.Debug("session failed", "from", from, "error", err)
 	_ = stream.SetDeadline(time.Now().Add(helloTimeout))
-	if sendFailure(stream, failureOf(err)) == nil {
+	refusal := failureOf(err)
+	if sendFailure(stream, refusal) == nil {
+		if refusal.GetCode() == wire.FailureCode_FAILURE_INTERNAL {
+			n.log.Warn("a session failed, and its client was told to look here", "from", from, "error", err)
+		}
 		endRefused(stream)
 		return
 	}

@@ -137,7 +137,7 @@ func (n *Node) repoState(g *group, state replica.State, problem error) *wire.Rep
 		Leader: []byte(state.Leader), Term: state.Term, Index: state.Applied,
 	}
 	if problem != nil {
-		s.Problem = problem.Error()
+		s.Problem = withoutPaths(problem)
 	}
 	known := map[uint64]replica.Progress{}
 	for _, p := range state.Members {

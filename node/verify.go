@@ -166,7 +166,7 @@ func (g *group) verifyTable(ctx context.Context, r *wire.Verified) error {
 		t := g.core.Table()
 		r.State, r.Refs = t.State(), uint64(len(t.Refs()))
 		if g.problem != nil {
-			found(r, "replica", "takes no part in its group: %v", g.problem)
+			found(r, "replica", "takes no part in its group: %s", withoutPaths(g.problem))
 		}
 		if g.doubt != nil {
 			found(r, "replica", "%v", g.doubt)

@@ -180,7 +180,7 @@ func (s *session) refusesPush(ctx context.Context) (*wire.Failure, error) {
 	const safe = "nothing was changed"
 	switch owner, _ := identity.ParsePublicKey(a.lock.GetOwner()); {
 	case a.err != nil:
-		return failure(wire.FailureCode_FAILURE_NO_QUORUM, a.err.Error(), safe+"; peer verify "+s.g.genesis.Name).F, nil
+		return failure(wire.FailureCode_FAILURE_NO_QUORUM, withoutPaths(a.err), safe+"; peer verify "+s.g.genesis.Name).F, nil
 	case a.refused != nil:
 		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, a.refused.GetDetail(), "ask the owner").F, nil
 	case a.lock != nil && owner != s.user:

@@ -189,7 +189,11 @@ func (g *group) view() election.View {
 	for _, p := range state.Members {
 		known[p.RaftID] = p
 	}
-	for _, m := range g.members().Voters() {
+	members := g.members()
+	for _, m := range members.Voters() {
+		if !members.Newest(m.RaftID) {
+			continue // its node would answer, and not for it
+		}
 		alive := g.n.answers(m.Peer)
 		member := election.Member{
 			ID: election.ID(m.Peer), Alive: alive, InSync: alive,

@@ -191,12 +191,12 @@ func (m *member) view() election.View {
 		Busy: state.Transferring || len(m.waiting) > 0,
 	}
 	for _, seat := range state.Membership.Members {
-		if !seat.Votes() {
-			continue
+		if !seat.Votes() || !state.Membership.Newest(seat.RaftID) {
+			continue // its node would answer, and not for it
 		}
-		of, alive := m.s.node(seat.Peer), m.answers(seat.Peer)
+		alive := m.answers(seat.Peer)
 		seen := election.Member{ID: election.ID(seat.Peer), Alive: alive, InSync: alive}
-		if p, ok := progress(state, of); ok {
+		if p, ok := progress(state, seat.RaftID); ok {
 			seen.Alive, seen.InSync = alive && p.Active, alive && p.InSync
 		}
 		v.Members = append(v.Members, seen)
@@ -204,9 +204,9 @@ func (m *member) view() election.View {
 	return v
 }
 
-func progress(state replica.State, of *member) (replica.Progress, bool) {
+func progress(state replica.State, raftID uint64) (replica.Progress, bool) {
 	for _, p := range state.Members {
-		if p.Peer == of.peer {
+		if p.RaftID == raftID {
 			return p, true
 		}
 	}

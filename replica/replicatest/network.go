@@ -72,7 +72,7 @@ func (s *Sim) carry(from, to *member, kind pb.MessageType, raw []byte) {
 
 // connected says whether something sent now would arrive.
 func (s *Sim) connected(from, to *member) bool {
-	return to.running && !s.cut[[2]int{from.number, to.number}]
+	return to.running && s.cut[[2]int{from.number, to.number}] == 0
 }
 
 // dropped tells the others that a process is gone: they dial it, and nothing answers.
@@ -82,7 +82,7 @@ func (s *Sim) dropped(gone *member) {
 			continue
 		}
 		s.after(s.between(2*time.Millisecond, 30*time.Millisecond), func() {
-			if !gone.running && !s.cut[[2]int{m.number, gone.number}] {
+			if !gone.running && s.cut[[2]int{m.number, gone.number}] == 0 {
 				m.post(func() {
 					m.others[gone.number].gone = true
 					m.forget(gone, campaignBase)

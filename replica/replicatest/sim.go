@@ -35,7 +35,7 @@ type Sim struct {
 	genesis *replica.Genesis
 	members []*member
 	clients []*client
-	cut     map[[2]int]bool // messages from, to get lost
+	cut     map[[2]int]int // messages from, to get lost: for how many reasons
 	// calm: nothing breaks any more.
 	calm bool
 	// quietUntil is until when clients begin nothing new.
@@ -83,7 +83,7 @@ var Rules = replica.Rules{CheckRefName: func(name string) error {
 
 // New founds a group.
 func New(seed uint64, f Faults) *Sim {
-	s := &Sim{faults: f, rng: rand.New(rand.NewPCG(seed, 1)), rules: Rules, cut: map[[2]int]bool{}}
+	s := &Sim{faults: f, rng: rand.New(rand.NewPCG(seed, 1)), rules: Rules, cut: map[[2]int]int{}}
 	keys := make([]identity.Key, f.Members+f.Spares)
 	for i := range keys {
 		keys[i] = s.key()

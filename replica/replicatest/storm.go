@@ -82,7 +82,7 @@ func (s *Sim) absent() {
 		m.crashFor(s.between(2*time.Second, 8*time.Second))
 		return
 	}
-	s.cutFor(func(from, to int) bool { return from == m.number || to == m.number })
+	s.cutFor(s.between(2*time.Second, 10*time.Second), func(from, to int) bool { return from == m.number || to == m.number })
 }
 
 // jump sets a member's clock.
@@ -104,7 +104,7 @@ func (s *Sim) split() {
 	for i := range side {
 		side[i] = s.rng.IntN(2) == 0
 	}
-	s.cutFor(func(from, to int) bool { return side[from] != side[to] })
+	s.cutFor(s.between(200*time.Millisecond, 4*time.Second), func(from, to int) bool { return side[from] != side[to] })
 }
 
 // oneWay cuts all that one member sends, all that it hears, or one direction of one link.
@@ -112,27 +112,31 @@ func (s *Sim) oneWay() {
 	one, other := s.rng.IntN(len(s.members)), s.rng.IntN(len(s.members))
 	switch s.rng.IntN(3) {
 	case 0:
-		s.cutFor(func(from, _ int) bool { return from == one })
+		s.cutFor(s.between(200*time.Millisecond, 4*time.Second), func(from, _ int) bool { return from == one })
 	case 1:
-		s.cutFor(func(_, to int) bool { return to == one })
+		s.cutFor(s.between(200*time.Millisecond, 4*time.Second), func(_, to int) bool { return to == one })
 	default:
-		s.cutFor(func(from, to int) bool { return from == one && to == other })
+		s.cutFor(s.between(200*time.Millisecond, 4*time.Second), func(from, to int) bool { return from == one && to == other })
 	}
 }
 
-func (s *Sim) cutFor(cut func(from, to int) bool) {
+func (s *Sim) cutFor(d time.Duration, cut func(from, to int) bool) {
 	s.stats.Cuts++
 	s.note(-1, "cut")
+	var links [][2]int
 	for from := range s.members {
 		for to := range s.members {
 			if from != to && cut(from, to) {
-				s.cut[[2]int{from, to}] = true
+				links = append(links, [2]int{from, to})
+				s.cut[[2]int{from, to}]++
 				s.note(from, "cut to", uint64(to))
 			}
 		}
 	}
-	s.after(s.between(200*time.Millisecond, 4*time.Second), func() {
-		clear(s.cut)
+	s.after(d, func() {
+		for _, link := range links {
+			s.cut[link] = max(s.cut[link]-1, 0) // all were healed when it became calm
+		}
 		s.note(-1, "healed")
 	})
 }

@@ -43,7 +43,8 @@ type Node struct {
 	repairs repairs
 	events  hub
 	// admitted bounds what strangers can keep busy.
-	sessions, smallPushes, largePushes, servedPacks, verifying chan struct{}
+	sessions                                         crowd
+	smallPushes, largePushes, servedPacks, verifying chan struct{}
 
 	// fresh tells the announcer of groups that others should hear of soon. When
 	// it is full they wait for their turn.
@@ -70,7 +71,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		rules:       replica.Rules{CheckRefName: git.CheckRefName},
 		started:     time.Now(),
 		runID:       1 + rand.Uint64N(math.MaxUint64),
-		sessions:    make(chan struct{}, sessionsMax),
+		sessions:    crowd{of: map[identity.PeerID]int{}},
 		smallPushes: make(chan struct{}, smallPushesMax),
 		largePushes: make(chan struct{}, largePushesMax),
 		servedPacks: make(chan struct{}, largePushesMax),

@@ -27,7 +27,7 @@ type session struct {
 func (n *Node) serveSession(from identity.PeerID, stream wire.Stream) {
 	stop := context.AfterFunc(n.ctx, func() { _ = stream.Reset() })
 	defer stop()
-	leave, err := n.admitSession()
+	leave, err := n.admitSession(from)
 	if err == nil {
 		defer leave()
 		err = n.leadSession(stream)
@@ -47,15 +47,6 @@ func (n *Node) serveSession(from identity.PeerID, stream wire.Stream) {
 		return
 	}
 	_ = stream.Reset()
-}
-
-func (n *Node) admitSession() (func(), error) {
-	select {
-	case n.sessions <- struct{}{}:
-		return func() { <-n.sessions }, nil
-	default:
-		return nil, failure(wire.FailureCode_FAILURE_BUSY, fmt.Sprintf("the node serves %d sessions already", sessionsMax), "try again in a moment")
-	}
 }
 
 // endRefused ends a stream on which a refusal was sent. A reset would overtake

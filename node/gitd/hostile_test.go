@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -163,8 +164,8 @@ func TestTooManyConnections(t *testing.T) {
 		held = append(held, c)
 	}
 	eventually(t, "both are served", func() bool { return b.openStreams() == 2 })
-	p.fails("remote error: peer: this port serves 2 connections already", "", "ls-remote", p.url)
-	p.fails("remote error: peer: this port serves 2 connections already", "w", "push", p.url, "main")
+	p.fails("remote error: peer: this port is busy: it serves 2 connections already", "", "ls-remote", p.url)
+	p.fails("remote error: peer: this port is busy: it serves 2 connections already", "w", "push", p.url, "main")
 	// Those who are one too many and silent get no more than their share either.
 	for range refusalsMax + 10 {
 		dial(t, s)
@@ -174,6 +175,56 @@ func TestTooManyConnections(t *testing.T) {
 	}
 	eventually(t, "a place is free again", func() bool { _, code := p.run("", "ls-remote", p.url); return code == 0 })
 }
+
+// One address gets no more than its share.
+func TestOneAddressDoesNotTakeAllConnections(t *testing.T) {
+	t.Parallel()
+	b, s, _ := filled(t, func(o *Options) { o.ConnectionsMax, o.AddressMax = 6, 2 })
+	from := func(address string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+		c, err := d.DialContext(t.Context(), "tcp", s.Addr())
+		if err != nil {
+			t.Skipf("this machine has one loopback address only: %v", err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := io.WriteString(c, pkt(goodRequest)); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	from("127.0.0.1")
+	first := from("127.0.0.1")
+	eventually(t, "two are served", func() bool { return b.openStreams() == 2 })
+	refused, _ := io.ReadAll(from("127.0.0.1")) // it ends as it likes
+	if !strings.Contains(string(refused), "busy: it serves 2 connections of your address already") {
+		t.Errorf("one too many reads %q", refused)
+	}
+	from("127.0.0.2")
+	eventually(t, "another address is served", func() bool { return b.openStreams() == 3 })
+	_ = first.Close()
+	eventually(t, "a place is free again", func() bool { return b.openStreams() == 2 })
+	eventually(t, "the first address is served again", func() bool { from("127.0.0.1"); return b.openStreams() == 3 })
+}
+
+func TestAddressOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7", "::ffff:192.0.2.7": "192.0.2.7",
+		"2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "fe80::1%lo": "fe80::",
+	} {
+		addr := netip.MustParseAddr(text)
+		c := addressed{from: net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 1))}
+		if got := addressOf(c).String(); got != want {
+			t.Errorf("%s counts for %s, want %s", text, got, want)
+		}
+	}
+}
+
+type addressed struct {
+	net.Conn
+	from net.Addr
+}
+
+func (a addressed) RemoteAddr() net.Addr { return a.from }
 
 // TestClose ends connections in each state, and waits for them.
 func TestClose(t *testing.T) {

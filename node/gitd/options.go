@@ -56,7 +56,11 @@ type Options struct {
 	Agent   string       // how the server calls itself in a push; default "peer"
 	TempDir string       // for packs on their way to a group; default: the system's
 
-	ConnectionsMax int           // at once; default 128
+	ConnectionsMax int // at once; default 128
+	// AddressMax is how many of these one address may have (in version 6, one
+	// network of 64 bits). Default 32; on loopback, where only this machine can
+	// connect, all of them.
+	AddressMax     int
 	RequestTimeout time.Duration // until a client has said what it wants; default 10 s
 	IdleTimeout    time.Duration // of a transfer that stopped moving; default 2 min
 	// PushTimeout bounds the silence of a client in a push: hooks of a person run
@@ -71,6 +75,7 @@ const (
 	lingerTimeout    = 2 * time.Second  // for a client to read our last words
 	lingerBytesMax   = 1 << 20
 	refuseTimeout    = 2 * time.Second // for the request of a client that is one too many
+	addressMax       = 32              // connections of one address, where strangers can connect
 	refusalsMax      = 64              // such clients at once; others are cut off without a word
 	tunnelBytes      = 128 << 10
 	refusalBytesMax  = 1000

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -24,7 +25,8 @@ type Server struct {
 	cancel context.CancelCauseFunc
 	work   sync.WaitGroup // every goroutine of the server
 
-	places, refusals chan struct{}
+	crowd    crowd
+	refusals chan struct{}
 }
 
 // Serve begins to listen and returns at once. The server ends with ctx, or with
@@ -41,9 +43,13 @@ func Serve(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve git: %w", err)
 	}
+	if listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		setDefault(&o.AddressMax, o.ConnectionsMax)
+	}
+	setDefault(&o.AddressMax, addressMax)
 	s := &Server{
 		o: o, log: o.Logger, listener: listener,
-		places:   make(chan struct{}, o.ConnectionsMax),
+		crowd:    crowd{most: o.ConnectionsMax, each: o.AddressMax, of: map[netip.Addr]int{}},
 		refusals: make(chan struct{}, refusalsMax),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
@@ -97,20 +103,19 @@ func (s *Server) sleep(d time.Duration) {
 
 // admit starts to serve a connection, or to refuse it.
 func (s *Server) admit(c *conn) {
-	serve, places := s.serve, s.places
-	select {
-	case places <- struct{}{}:
-	default:
-		serve, places = s.turnAway, s.refusals
+	from := addressOf(c)
+	serve, leave := s.serve, func() { s.crowd.leave(from) }
+	if full := s.crowd.enter(from); full != "" {
 		select {
-		case places <- struct{}{}:
+		case s.refusals <- struct{}{}:
 		default:
 			_ = c.Close()
 			return
 		}
+		serve, leave = func(c *conn) { s.turnAway(c, full) }, func() { <-s.refusals }
 	}
 	s.work.Go(func() {
-		defer func() { <-places }()
+		defer leave()
 		stop := context.AfterFunc(s.ctx, func() { _ = c.Close() })
 		defer stop()
 		defer c.Close()
@@ -120,12 +125,12 @@ func (s *Server) admit(c *conn) {
 
 // turnAway reads the request first: a client that still writes while we close
 // would lose what we said.
-func (s *Server) turnAway(c *conn) {
+func (s *Server) turnAway(c *conn, full string) {
 	_ = c.SetDeadline(time.Now().Add(refuseTimeout))
 	if _, err := readRequest(c); err != nil && !errors.Is(err, errBadPath) {
 		return
 	}
-	c.refuse(fmt.Sprintf("this port serves %d connections already, the most that it may: try again in a moment", s.o.ConnectionsMax))
+	c.refuse(full)
 }
 
 // serve reads what one client wants, and gives it.

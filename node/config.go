@@ -78,7 +78,7 @@ const (
 	largePushesMax   = 4   // packs that are indexed at the same time
 	smallPushesMax   = 16
 	sessionsMax      = 512
-	sessionsPerNode  = 64 // of one that is no fellow member
+	sessionsPerNode  = 64   // of one that is no fellow member
 	raftQueueLen     = 1024 // messages to one node
 	stageQueueChunks = 64   // of wire.ChunkBytes, to one follower
 )

@@ -121,6 +121,11 @@ var mutations = []mutation{
 		in:    "replica", tests: "TestWindow|TestTwin",
 	},
 	{
+		promise: "exactly once", name: "a base that is yet to come is no matter", file: "replica/apply.go",
+		edits: []string{"if tx.GetBase() >= done.Index {", "if false {"},
+		in:    "replica", tests: "TestBaseToCome|TestTwin",
+	},
+	{
 		promise: "whole", name: "refs move before their objects are there", file: "node/publish.go",
 		edits: []string{
 			"\tfail(failPublishBefore)\n", "\tlast, err := p.move(ctx, next)\n\tif err != nil {\n\t\treturn err\n\t}\n\tfail(failPublishBefore)\n",
@@ -173,7 +178,12 @@ var mutations = []mutation{
 		in:    "replica", tests: "TestTransactions|TestTwin",
 	},
 	{
-		promise: "honest", name: "an unknown outcome is called a refusal", file: "node/push.go",
+		promise: "honest", name: "a majority without room is not told apart", file: "node/fanout.go",
+		edits: []string{"refusal.F.GetCode() == wire.FailureCode_FAILURE_DISK {", "false {"},
+		in:    "node", tests: "TestDiskFillsUpAtAMajority",
+	},
+	{
+		promise: "honest", name: "an unknown outcome is called a refusal", file: "node/propose.go",
 		edits: []string{"f.F.Unknown = true", "f.F.Unknown = false"},
 		in:    "node", tests: "TestMinority",
 	},

@@ -157,12 +157,23 @@ func TestSnapshotRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	seats := func(s *wire.TableSnapshot, spelt string) []*wire.Member {
+		s.Meta.Members, s.Meta.NextRaftId = parseMembership(t, spelt).Wire(), 9
+		return s.Meta.Members
+	}
+	proven := proto.Clone(b.table.Snapshot()).(*wire.TableSnapshot)
+	seats(proven, "1 2 3 4?")
+	if _, err := fromSnapshot(proven, b.table.genesis, testRules); err != nil {
+		t.Error(err)
+	}
 	for name, edit := range map[string]func(*wire.TableSnapshot){
 		"other genesis":     func(s *wire.TableSnapshot) { s.Genesis = other.Signed },
 		"no genesis":        func(s *wire.TableSnapshot) { s.Genesis = nil },
 		"no meta":           func(s *wire.TableSnapshot) { s.Meta = nil },
 		"no position":       func(s *wire.TableSnapshot) { s.Meta.Index = 0 },
 		"no chain":          func(s *wire.TableSnapshot) { s.Meta.Chain = nil },
+		"an unproven seat":  func(s *wire.TableSnapshot) { seats(s, "1 2 3 4?")[3].Proof = nil },
+		"an even number":    func(s *wire.TableSnapshot) { seats(s, "1 2") },
 		"refused ref":       func(s *wire.TableSnapshot) { s.Refs[0].Name = "../main" },
 		"short object ID":   func(s *wire.TableSnapshot) { s.Refs[0].Oid = s.Refs[0].Oid[1:] },
 		"no object ID":      func(s *wire.TableSnapshot) { s.Refs[0].Oid = nil },

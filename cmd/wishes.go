@@ -82,12 +82,19 @@ func wishCount(r *pb.ConfigureRequest, info node.Info, s *wire.Settings, add, re
 		return slices.ContainsFunc(info.Replicas, func(m node.Replica) bool { return m.Peer == id && m.Role != replica.Learner })
 	}
 	count := wantedReplicas(info)
+	// What was asked for before is not counted again, so that asking twice is safe.
+	asked := func(list [][]byte, id identity.PeerID) bool {
+		return slices.ContainsFunc(list, func(raw []byte) bool { return string(raw) == string(id) })
+	}
 	for _, id := range add {
-		if !votes(id) {
+		if !votes(id) && !asked(s.GetOn(), id) {
 			count++
 		}
 	}
 	for _, id := range remove {
+		if asked(s.GetOff(), id) {
+			continue
+		}
 		if !votes(id) {
 			return wish("see who does: peer repo replicas "+info.Genesis.Name, "node %s holds no replica of %s", id, info.Genesis.Name)
 		}

@@ -148,7 +148,11 @@ func (n *Node) joinTopic(g *group, joined map[identity.RepoID]func()) {
 		_, err := checkHint(g.genesis, g.genesis.Repo, data, time.Now())
 		return err == nil
 	}
-	leave, err := n.cfg.Network.Join(topicOf(g.genesis.Repo), validate, func(_ identity.PeerID, data []byte) { n.heard(g, data) })
+	leave, err := n.cfg.Network.Join(topicOf(g.genesis.Repo), validate, func(_ identity.PeerID, data []byte) {
+		if now := n.group(g.genesis.Repo); now != nil { // another one, where this node took another seat
+			n.heard(now, data)
+		}
+	})
 	if err != nil {
 		g.log.Warn("topic not joined", "error", err)
 		return

@@ -15,7 +15,7 @@ import (
 
 func (g *group) stepped(need *replica.Need, err error) {
 	if lost := new(replica.LostLogError); errors.As(err, &lost) || errors.Is(err, replica.ErrDiverged) {
-		g.leave(err)
+		g.loseSeat(err)
 		return
 	}
 	if err != nil {
@@ -220,6 +220,9 @@ func (f writerFunc) Write(p []byte) (int, error) {
 // this disk lacks, by object ID, in one pack. A push may still rely on the
 // retired ones, and this replica acknowledges its entry.
 func (g *group) fetchTips(ctx context.Context, need *replica.Need) error {
+	if need.Table.GetMeta().GetTombstone() != nil {
+		return nil // the others may have deleted them already
+	}
 	tips := make([]git.OID, 0, len(need.Table.GetRefs()))
 	for _, r := range need.Table.GetRefs() {
 		oid, err := git.FromBytes(r.GetOid())

@@ -162,25 +162,46 @@ func (c *Client) Session(ctx context.Context, repo identity.RepoID, push bool) (
 // memberSession opens a session at the first member that has the repository,
 // connected ones first; for a push at the leader, if that member knows it.
 func (c *Client) memberSession(ctx context.Context, g *replica.Genesis, push bool) (wire.Stream, error) {
-	last := errNotFound(g.Repo)
-	for _, p := range c.membersToAsk(g) {
+	var s wire.Stream
+	err := c.eachMember(ctx, g, func(p identity.PeerID) error {
 		at, err := c.whereAt(ctx, p, g.Repo)
 		if err != nil {
-			last = err
-			continue
+			return err
 		}
 		if leader := identity.PeerID(at.GetLeader()); push && leader != c.net.Self() {
 			if leader != "" && slices.Contains(c.membersToAsk(g), leader) {
 				p = leader
 			}
 		}
-		s, err := c.net.Open(ctx, p, protocolSession)
-		if err == nil {
-			return s, nil
-		}
-		last = err
+		s, err = c.net.Open(ctx, p, protocolSession)
+		return err
+	})
+	if err != nil {
+		return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM, "no replica of "+g.Name+" answers: "+err.Error(), "start one of its nodes, then try again")
 	}
-	return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM, "no replica of "+g.Name+" answers: "+last.Error(), "start one of its nodes, then try again")
+	return s, nil
+}
+
+// eachMember tries the members one after the other until f succeeds. Where none
+// of those that it knows will do, the network is asked who has seats now.
+func (c *Client) eachMember(ctx context.Context, g *replica.Genesis, f func(identity.PeerID) error) error {
+	last, tried := errNotFound(g.Repo), map[identity.PeerID]bool{}
+	for _, asked := range []bool{false, true} {
+		if asked {
+			c.askAround(ctx, g.Repo)
+			c.lookUp(ctx, g.Repo)
+		}
+		for _, p := range c.membersToAsk(g) {
+			if tried[p] {
+				continue
+			}
+			tried[p] = true
+			if last = f(p); last == nil {
+				return nil
+			}
+		}
+	}
+	return last
 }
 
 // whereAt asks one node what it knows about a repository.
@@ -220,20 +241,19 @@ func (c *Client) Show(ctx context.Context, repo identity.RepoID) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	var last error
-	for _, p := range c.membersToAsk(genesis) {
-		info, err := c.showAt(ctx, genesis, p)
-		if err == nil && info.Leader != "" && info.Leader != p {
+	var info Info
+	err = c.eachMember(ctx, genesis, func(p identity.PeerID) (err error) {
+		if info, err = c.showAt(ctx, genesis, p); err == nil && info.Leader != "" && info.Leader != p {
 			if led, err := c.showAt(ctx, genesis, info.Leader); err == nil {
-				return led, nil
+				info = led
 			}
 		}
-		if err == nil {
-			return info, nil
-		}
-		last = err
+		return err
+	})
+	if err != nil {
+		return Info{}, failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("no replica of %s answers: %v", genesis.Name, err), "start one of its nodes, then try again")
 	}
-	return Info{}, failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("no replica of %s answers: %v", genesis.Name, last), "start one of its nodes, then try again")
+	return info, nil
 }
 
 // showAt asks one member.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -90,12 +91,9 @@ func (g *group) inquire(index uint64) {
 
 // damaged takes this replica out for good: it must not come back with this table.
 func (g *group) damaged(err error) {
-	if perr := g.n.cfg.Store.Put(leftKey(g.genesis.Repo), []byte(err.Error())); perr != nil {
-		g.log.Error("not remembered that the table is damaged", "error", perr)
-	}
 	g.n.post(func() {
 		g.inquiring, g.doubt = false, nil
-		g.leave(err)
+		g.loseSeat(err)
 	})
 }
 
@@ -199,7 +197,7 @@ func (g *group) remembered() (error, error) {
 	if err != nil || !ok || len(text) == 0 {
 		return nil, err
 	}
-	return fmt.Errorf("%s", text), nil
+	return &lossError{errors.New(string(text))}, nil
 }
 
 // tableAgrees refuses a snapshot whose table is not that of the other members:

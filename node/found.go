@@ -179,7 +179,7 @@ func (n *Node) makeRoom(ctx context.Context, g *group, from identity.PeerID, ins
 		return err
 	}
 	_, fellow := g.members().Member(from)
-	if !fellow || problem == nil || errors.Is(problem, replica.ErrUpgrade) || insteadOf != g.raftID {
+	if !fellow || !isLoss(problem) || insteadOf != g.raftID {
 		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, "the repository exists already on this node", "")
 	}
 	g.log.Warn("a replica that lost its place makes room for a new one", "problem", problem, "seat", insteadOf)
@@ -282,6 +282,12 @@ func (n *Node) takePart(ctx context.Context, g *replica.Genesis) error {
 
 // found saves what a replica begins with, and opens it. The caller holds founding.
 func (n *Node) found(ctx context.Context, g *replica.Genesis) error {
+	// What an earlier replica left behind does not concern this one.
+	for _, key := range []string{publishedKey(g.Repo), leftKey(g.Repo)} {
+		if err := n.cfg.Store.Put(key, nil); err != nil {
+			return err
+		}
+	}
 	if err := n.cfg.Store.Save([]replica.Save{g.Found(n.rules)}); err != nil {
 		n.fail(err)
 		return err
@@ -320,7 +326,9 @@ func (n *Node) missedGroup(from identity.PeerID, repo identity.RepoID) {
 func (n *Node) joinMissed(from identity.PeerID, repo identity.RepoID) {
 	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
 	defer cancel()
-	r, err := n.tell(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_Where{Where: &wire.Where{Repo: repo[:]}}})
+	asking, stop := context.WithTimeout(ctx, probeTimeout)
+	defer stop()
+	r, err := n.tell(asking, from, &wire.GroupRequest{Kind: &wire.GroupRequest_Where{Where: &wire.Where{Repo: repo[:]}}})
 	if err != nil {
 		return
 	}

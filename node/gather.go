@@ -233,6 +233,9 @@ func (g *group) namedOIDs() (list []git.OID, err error) {
 // may still read from them. A fetch that began since may rest on what is only in
 // them: then they stay, until the next time.
 func (g *group) removeGathered() error {
+	if g.n.group(g.genesis.Repo) != g {
+		return nil // another replica reads these packs by now
+	}
 	p, done := g.pub, g.gathering.pending
 	p.publishing.Lock()
 	defer p.publishing.Unlock()

@@ -34,6 +34,8 @@ type group struct {
 	readers readers
 
 	gathering gathering // belongs to the maintenance loop
+	// introduced are nodes that proved a seat which this replica's log does not name yet.
+	introduced atomic.Pointer[[]identity.PeerID]
 	// membership is who has which seat, for those beside the loop.
 	membership atomic.Pointer[replica.Membership]
 
@@ -62,12 +64,13 @@ type group struct {
 	doubt     error
 	told      told
 	// plan is what a leader last decided about the members.
-	plan    replica.Plan
-	asking  bool   // a sender is being asked who it is
-	askedAt uint64 // in ticks
+	plan replica.Plan
+	// asked is when senders that are not known here were asked who they are, in ticks.
+	asked map[identity.PeerID]uint64
 	// lostBefore are the seats whose nodes said last time that they lost them. Only
 	// repairLoop's goroutine touches it.
 	lostBefore map[uint64]bool
+	stalls     map[uint64]stall // likewise
 	// dropped: this replica is no longer one, and nothing concerns it any more.
 	dropped bool
 	// settings is the version that was last acted on.
@@ -109,7 +112,7 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	}
 	g := &group{
 		n: n, genesis: genesis, log: n.log.With("repo", genesis.Name, "id", repo.Short()),
-		bases: map[uint64]int{}, waiting: map[txKey][]chan<- *wire.Outcome{}, reads: map[uint64]chan<- uint64{},
+		bases: map[uint64]int{}, waiting: map[txKey][]chan<- *wire.Outcome{}, asked: map[identity.PeerID]uint64{}, stalls: map[uint64]stall{}, reads: map[uint64]chan<- uint64{},
 		leader: leadership{changed: make(chan struct{}), pace: election.Pace{BaseTicks: handOverTicks}},
 		// Random, so that an answer meant for the process before is not taken for ours.
 		readSeq: rand.Uint64(),
@@ -154,7 +157,7 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	}
 	for _, m := range own.introduced {
 		if m.RaftID != own.raftID {
-			_ = g.core.Introduce(m) // one that the log has given up since is no news
+			_ = g.introduce(m) // one that the log has given up since is no news
 		}
 	}
 	if err := g.loadPublished(); err != nil {
@@ -164,6 +167,33 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 		return nil, err
 	}
 	return g, nil
+}
+
+// introduce has this replica listen to a seat that proved itself. The loop calls
+// it, or whoever opens the group.
+func (g *group) introduce(m replica.Member) error {
+	if err := g.core.Introduce(m); err != nil {
+		return err
+	}
+	known := g.introduced.Load()
+	list := []identity.PeerID{m.Peer}
+	if known != nil && len(*known) < 2*replica.MembersMax {
+		list = append(list, *known...)
+	}
+	g.introduced.Store(&list)
+	return nil
+}
+
+// fellows are the nodes that have a seat beside this one.
+func (g *group) fellows() []identity.PeerID {
+	var list []identity.PeerID
+	for _, m := range g.members().Members {
+		list = append(list, m.Peer)
+	}
+	if more := g.introduced.Load(); more != nil {
+		list = append(list, *more...)
+	}
+	return list
 }
 
 // members is who has which seat, as of the last entry applied.

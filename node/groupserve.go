@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +9,6 @@ import (
 
 	"peer/git"
 	"peer/identity"
-	"peer/replica"
 	"peer/wire"
 )
 
@@ -251,7 +249,7 @@ func (n *Node) serveWhere(from identity.PeerID, s wire.Stream, req *wire.Where) 
 	}
 	g := n.group(id)
 	if g == nil {
-		return n.errUnknownRepo(id)
+		return n.whereNone(s, id)
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
 	defer cancel()
@@ -264,7 +262,7 @@ func (n *Node) serveWhere(from identity.PeerID, s wire.Stream, req *wire.Where) 
 		Members: state.Membership.Wire(), MembersIndex: state.Membership.Index,
 	}
 	if problem != nil {
-		where.Problem, where.Lost = withoutPaths(problem), !errors.Is(problem, replica.ErrUpgrade)
+		where.Problem, where.Lost = withoutPaths(problem), isLoss(problem)
 	}
 	if _, err := ask(ctx, n, func() bool {
 		where.State, where.Then = g.core.Table().State(), g.core.StateAt(req.GetState().GetIndex())

@@ -3,8 +3,10 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -102,22 +104,24 @@ func (n *Node) join(ctx context.Context, g *replica.Genesis, raw []*wire.Member)
 	return n.found(ctx, g)
 }
 
-// errUnknownRepo tells a seat that waits for its group from a repository that
-// this node knows nothing of.
-func (n *Node) errUnknownRepo(repo identity.RepoID) error {
-	if _, ok, err := n.cfg.Store.Seat(repo); n.brokenGroup(repo) == nil && (err != nil || ok) {
-		return failure(wire.FailureCode_FAILURE_BUSY, fmt.Sprintf("this node holds a seat for repository %s and waits to hear of its group", repo.Short()), "try again in a moment")
+// whereNone answers for a repository without a group here. A seat may wait for its
+// group; which one, only those know that drew its nonce.
+func (n *Node) whereNone(s wire.Stream, repo identity.RepoID) error {
+	nonce, ok, err := n.cfg.Store.Seat(repo)
+	if err != nil || !ok || n.brokenGroup(repo) != nil {
+		return errors.Join(n.errMissing(repo), err)
 	}
-	return n.errMissing(repo)
+	sum := sha256.Sum256(nonce)
+	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Where{Where: &wire.WhereReply{Waits: sum[:]}}})
 }
 
 // introduceSender asks a node whose messages come from a seat that is not known
 // here for the proof of it: this member is behind the entry that gave the seat.
 func (g *group) introduceSender(from identity.PeerID, raftID uint64) {
-	if g.asking || g.n.loop.ticks < g.askedAt+askTicks {
+	if at, asked := g.asked[from]; asked && g.n.loop.ticks < at+askTicks || len(g.asked) >= askedMax {
 		return
 	}
-	g.asking, g.askedAt = true, g.n.loop.ticks
+	g.asked[from] = g.n.loop.ticks
 	g.n.spawn(func() {
 		ctx, cancel := context.WithTimeout(g.n.ctx, probeTimeout)
 		defer cancel()
@@ -131,16 +135,35 @@ func (g *group) introduceSender(from identity.PeerID, raftID uint64) {
 			}
 		}
 		g.n.post(func() {
-			g.asking = false
+			if found != nil {
+				delete(g.asked, from)
+			} else {
+				g.n.spawn(func() { g.forgetAsked(from) })
+			}
 			if found == nil || g.problem != nil {
 				return
 			}
-			if err := g.core.Introduce(*found); err != nil {
+			if err := g.introduce(*found); err != nil {
 				g.log.Debug("sender not introduced", "peer", from, "seat", raftID, "error", err)
+				return
 			}
+			g.n.meet(g)
 		})
 	})
 }
 
-// askTicks is how long a group waits before it asks who a sender is again.
-const askTicks = 5
+// askTicks is how long a group waits before it asks who a sender is again, and
+// askedMax how many senders it asks at a time.
+const (
+	askTicks = 5
+	askedMax = 32
+)
+
+// forgetAsked makes room for others, a while after a sender proved nothing.
+func (g *group) forgetAsked(from identity.PeerID) {
+	select {
+	case <-time.After(probeTimeout):
+		g.n.post(func() { delete(g.asked, from) })
+	case <-g.n.ctx.Done():
+	}
+}

@@ -76,6 +76,15 @@ func (g *group) confirmRemoval(ctx context.Context, index uint64) bool {
 			return false
 		}
 	}
+	// A list of members is easily made up by one who was a member. So most of those
+	// that this replica knows must not contradict it either.
+	if !known.HasQuorum(func(m replica.Member) bool {
+		at := answers[m.Peer]
+		gone := g.n.repairs.absent[m.Peer] >= removedAge
+		return m.RaftID == g.raftID || gone || at != nil && at.GetMembersIndex() > known.Index && !hasSeat(at, g.raftID)
+	}) && !g.n.cfg.Closed {
+		return false
+	}
 	return best.HasQuorum(func(m replica.Member) bool {
 		at := answers[m.Peer]
 		return at != nil && at.GetProblem() == "" && at.GetMembersIndex() >= best.Index && !hasSeat(at, g.raftID) && at.GetIndex() >= index
@@ -115,6 +124,9 @@ func hasSeat(at *wire.WhereReply, raftID uint64) bool {
 func (n *Node) retire(ctx context.Context, g *group) error {
 	n.founding.Lock()
 	defer n.founding.Unlock()
+	if n.group(g.genesis.Repo) != g {
+		return nil
+	}
 	if err := n.dropReplica(ctx, g, errRemoved); err != nil {
 		return err
 	}
@@ -128,6 +140,9 @@ func (n *Node) retire(ctx context.Context, g *group) error {
 // dropReplica forgets a replica's log, table and seat. Its objects stay. The
 // caller holds founding.
 func (n *Node) dropReplica(ctx context.Context, g *group, why error) error {
+	if n.group(g.genesis.Repo) != g {
+		return nil // it has been dropped, and another may have taken its place
+	}
 	if _, err := ask(ctx, n, func() bool {
 		g.leave(why)
 		g.dropped = true
@@ -142,11 +157,6 @@ func (n *Node) dropReplica(ctx context.Context, g *group, why error) error {
 		return err
 	}
 	repo := g.genesis.Repo
-	for _, key := range []string{publishedKey(repo), joinedKey(repo), leftKey(repo)} {
-		if err := n.cfg.Store.Put(key, nil); err != nil {
-			return err
-		}
-	}
 	if err := n.cfg.Store.DropRepo(repo); err != nil {
 		return fmt.Errorf("forget the replica: %w", err)
 	}

@@ -298,6 +298,7 @@ func (g *group) leaderChanged(to identity.PeerID) {
 		return
 	}
 	g.n.announce(g)
+	g.n.repairSoon()
 	if !g.leader.published {
 		g.leader.published = true
 		g.n.freshen(g)

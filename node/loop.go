@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -129,21 +131,42 @@ func (n *Node) turn() error {
 		if t == nil {
 			continue
 		}
-		g.core.Compact(t, g.publishedSaved, n.cfg.LogKeep)
+		if table := g.core.Table(); table.Tombstone() != nil {
+			g.core.Compact(t, table.Index(), 0) // who comes late gets the tombstone alone
+		} else {
+			g.core.Compact(t, g.publishedSaved, n.cfg.LogKeep)
+		}
 		g.send(t.Early)
 		todo = append(todo, work{g, t})
 		if !t.Save.Empty() || len(t.More) > 0 {
 			saves = append(append(saves, t.Save), t.More...)
 		}
 	}
-	if len(saves) > 0 {
+	for len(saves) > 0 {
 		n.cfg.Fail(failSaveBefore)
-		if err := n.cfg.Store.Save(saves); err != nil {
+		err := n.cfg.Store.Save(saves)
+		var refused refusedSave
+		if errors.As(err, &refused) {
+			// One group asks for what can't be saved. Nothing was, and the others go on.
+			repo := refused.Refused()
+			for _, w := range todo {
+				if w.g.genesis.Repo == repo {
+					w.g.leave(err)
+				}
+			}
+			saves = slices.DeleteFunc(saves, func(s replica.Save) bool { return s.Repo == repo })
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("the node's database failed, and nothing more is acknowledged: %w", err)
 		}
 		n.cfg.Fail(failSaveAfter)
+		break
 	}
 	for _, w := range todo {
+		if w.g.problem != nil {
+			continue
+		}
 		w.g.send(w.t.Messages)
 		w.g.carryOut(w.t)
 		w.g.core.Done(w.t)

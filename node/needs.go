@@ -56,6 +56,13 @@ type Store interface {
 	Scan(prefix string, f func(key string, value []byte) error) error
 }
 
+// refusedSave is what an error of Save is that wrote nothing and concerns one
+// repository alone: the store goes on.
+type refusedSave interface {
+	error
+	Refused() identity.RepoID
+}
+
 // The protocols between nodes. The network's name is part of what goes over
 // the wire, so nodes of different networks share none.
 const (

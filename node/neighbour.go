@@ -72,12 +72,12 @@ func (s *neighbours) all() map[identity.PeerID]*neighbour {
 func (n *Node) meet(g *group) {
 	n.near.mu.Lock()
 	defer n.near.mu.Unlock()
-	for _, m := range g.members().Members {
-		if m.Peer == n.self || n.near.of[m.Peer] != nil {
+	for _, peer := range g.fellows() {
+		if peer == n.self || n.near.of[peer] != nil {
 			continue
 		}
 		floor := max(5, int((silenceFloor+n.cfg.Tick-1)/n.cfg.Tick))
-		n.near.of[m.Peer] = &neighbour{pulse: election.Pulse{FloorTicks: floor, TickMicros: n.cfg.Tick.Microseconds()}}
+		n.near.of[peer] = &neighbour{pulse: election.Pulse{FloorTicks: floor, TickMicros: n.cfg.Tick.Microseconds()}}
 	}
 }
 
@@ -85,8 +85,8 @@ func (n *Node) meet(g *group) {
 func (n *Node) parted() {
 	shared := map[identity.PeerID]bool{}
 	for _, g := range n.allGroups() {
-		for _, m := range g.members().Members {
-			shared[m.Peer] = true
+		for _, peer := range g.fellows() {
+			shared[peer] = true
 		}
 	}
 	n.near.mu.Lock()

@@ -57,6 +57,9 @@ func worthAnother(err error) bool {
 	if !errors.As(err, &refused) {
 		return true // a stream that broke
 	}
+	if refused.F.GetUnknown() {
+		return true // the same bytes get the first outcome
+	}
 	switch refused.F.GetCode() {
 	case wire.FailureCode_FAILURE_NOT_LEADER, wire.FailureCode_FAILURE_BUSY:
 		return true

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -164,6 +165,8 @@ func (n *Node) situations() []repairWork {
 	for _, w := range work {
 		for id, seen := range w.s.Seats {
 			m, _ := w.s.Membership.Seat(id)
+			seen.StalledMillis = w.g.stalled(m, seen.Match, time.Now()).Milliseconds()
+			w.s.Seats[id] = seen
 			if newest, _ := w.s.Membership.Member(m.Peer); newest.RaftID == id && !seen.Active {
 				seen.GoneMillis = n.repairs.absent[m.Peer].Milliseconds()
 				w.s.Seats[id] = seen
@@ -171,6 +174,22 @@ func (n *Node) situations() []repairWork {
 		}
 	}
 	return work
+}
+
+// stalled is how long a learner has got nothing further.
+func (g *group) stalled(m replica.Member, match uint64, now time.Time) time.Duration {
+	at, known := g.stalls[m.RaftID]
+	if m.Role != replica.Learner || !known || at.match != match {
+		g.stalls[m.RaftID] = stall{match, now}
+		return 0
+	}
+	return now.Sub(at.since)
+}
+
+// stall is since when a learner's disk has got nothing further.
+type stall struct {
+	match uint64
+	since time.Time
 }
 
 // situation is what this leader knows, on the loop's goroutine.
@@ -238,6 +257,10 @@ func (n *Node) seatLost(ctx context.Context, g *group, m replica.Member) bool {
 	if errors.As(err, &refused) {
 		return refused.F.GetCode() == wire.FailureCode_FAILURE_NOT_FOUND
 	}
+	if at := r.GetWhere(); err == nil && len(at.GetWaits()) > 0 {
+		sum := sha256.Sum256(m.Nonce)
+		return !bytes.Equal(at.GetWaits(), sum[:])
+	}
 	return err == nil && r.GetWhere().GetLost()
 }
 
@@ -266,6 +289,9 @@ func (g *group) carryOutPlan(ctx context.Context, s replica.Situation, plan repl
 		g.log.Info("asking a node to take a replica", "peer", plan.Peer, "why", plan.Why)
 		return g.admit(ctx, s, plan)
 	case replica.Drop:
+		if m, ok := s.Membership.Seat(plan.Seat); ok {
+			g.n.repairs.refused[refusal{g.genesis.Repo, m.Peer}] = time.Now()
+		}
 		return g.proposeMembers(ctx, func() *replica.Membership { return s.Membership.Drop(plan.Seat) })
 	case replica.Become:
 		return g.proposeMembers(ctx, func() *replica.Membership { return s.Membership.Become(plan.Voters) })
@@ -288,6 +314,10 @@ func (g *group) admit(ctx context.Context, s replica.Situation, plan replica.Pla
 	if err != nil {
 		g.n.repairs.refused[refusal{g.genesis.Repo, plan.Peer}] = time.Now()
 		return fmt.Errorf("node %s: %w", plan.Peer, err)
+	}
+	if len(r.GetPrepare().GetNonce()) != replica.NonceBytes {
+		g.n.repairs.refused[refusal{g.genesis.Repo, plan.Peer}] = time.Now()
+		return fmt.Errorf("node %s draws a nonce of %d bytes", plan.Peer, len(r.GetPrepare().GetNonce()))
 	}
 	self, ok := s.Membership.Seat(s.Self)
 	if !ok {

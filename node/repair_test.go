@@ -240,3 +240,29 @@ func TestRemovedRepository(t *testing.T) {
 		ended(m)
 	}
 }
+
+// All who founded the group have left it. A node that knew them finds the group
+// all the same.
+func TestFoundersAreGone(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, repairing)
+	g := c.Found(node.InitOptions{On: c.IDs()[:1], Replicas: 1})
+	chain(t, c, c.Client(g), git.OID{}, 3)
+	if _, err := c.Members[2].Node.Show(deadline(t), g.Repo); err != nil {
+		t.Fatal(err)
+	}
+	configure(t, c.Members[0], g, func(s *wire.Settings) {
+		s.Off = [][]byte{[]byte(c.Members[0].ID), []byte(c.Members[2].ID)}
+	})
+	c.Eventually(votersAre(t, g, c.Members[1], c.Members[1]))
+	c.Eventually(func() string {
+		if _, err := os.Stat(c.Members[0].RepoDir(g) + ".removed"); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	c.Members[0].Kill()
+	c.Members[2].Kill() // and forgets what it was told, but not the genesis
+	c.Members[2].Start()
+	c.Eventually(votersAre(t, g, c.Members[2], c.Members[1]))
+}

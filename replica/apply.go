@@ -20,6 +20,8 @@ const (
 	// WindowMax is how many entries after its base a transaction may commit, and
 	// how long its outcome is kept.
 	WindowMax = 65_536
+	// EntryBytesMax bounds one entry, an inline payload included.
+	EntryBytesMax = 32 << 20
 	// OperationsMax bounds one transaction.
 	OperationsMax = 10_000
 	// LockMillisMax bounds a lease.

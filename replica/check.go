@@ -47,6 +47,9 @@ func (g *Group) trim(m *pb.Message) error {
 		return diverged(index, term, ours)
 	}
 	for i, e := range m.GetEntries() {
+		if len(e.GetData()) > EntryBytesMax {
+			return fmt.Errorf("entry %d of %d bytes, want %d at most", e.GetIndex(), len(e.GetData()), EntryBytesMax)
+		}
 		if e.GetIndex() != index+1 || e.GetTerm() < term || e.GetTerm() > m.GetTerm() {
 			return fmt.Errorf("entry %d of term %d after entry %d of term %d", e.GetIndex(), e.GetTerm(), index, term)
 		}

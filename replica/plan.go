@@ -16,6 +16,9 @@ const (
 	// learnerPatienceMillis is how long a learner may be silent before it is dropped, and
 	// perhaps another node asked; a shorter grace holds for learners too.
 	learnerPatienceMillis = 2 * 60 * 1000
+	// stallMillis is how long a learner may get nothing further before another node
+	// is asked: longer than it takes to fetch a large repository.
+	stallMillis = 6 * 60 * 60 * 1000
 	// caughtUp is how far behind the leader a learner may be when it gets its vote.
 	caughtUp = 64
 )
@@ -28,6 +31,8 @@ type Seen struct {
 	Active bool
 	// GoneMillis is how long its node has not been heard; zero while it is.
 	GoneMillis int64
+	// StalledMillis is how long a learner that lags has got nothing further.
+	StalledMillis int64
 	// Lost: its node answers, and says that its disk no longer holds the seat, or
 	// holds what contradicts the group.
 	Lost bool
@@ -80,7 +85,8 @@ func PlanMembers(s Situation) Plan {
 	}
 	target, why := s.target()
 	for _, m := range s.Membership.Members {
-		if m.Role == Learner && !slices.ContainsFunc(target, func(t seatWanted) bool { return t.raftID == m.RaftID }) {
+		if m.Role == Learner && !slices.ContainsFunc(target, func(t seatWanted) bool { return t.raftID == m.RaftID }) &&
+			(len(target) >= s.want() || !s.useful(m) || !s.active(m.RaftID)) { // else it waits for one more
 			return Plan{Do: Drop, Seat: m.RaftID, Why: fmt.Sprintf("%s is not needed, or does not answer", m.Peer)}
 		}
 	}
@@ -243,6 +249,12 @@ func (s *Situation) shouldGo(m Member) bool {
 	return s.named(s.Settings.GetOff(), m.Peer) || seen.Lost || grace > 0 && seen.GoneMillis > grace
 }
 
+// useful says whether a learner may still become a voter.
+func (s *Situation) useful(m Member) bool {
+	seen := s.Seats[m.RaftID]
+	return seen.GoneMillis <= s.patience() && seen.StalledMillis <= stallMillis && !seen.Lost && !s.named(s.Settings.GetOff(), m.Peer)
+}
+
 // newcomers are the learners at work, and then those that might be asked.
 func (s *Situation) newcomers() (list []seatWanted) {
 	taken := map[identity.PeerID]bool{}
@@ -250,7 +262,7 @@ func (s *Situation) newcomers() (list []seatWanted) {
 		switch {
 		case m.Role != Learner:
 			taken[m.Peer] = taken[m.Peer] || !s.Seats[m.RaftID].Lost
-		case s.Seats[m.RaftID].GoneMillis <= s.patience() && !s.Seats[m.RaftID].Lost && !s.named(s.Settings.GetOff(), m.Peer):
+		case s.useful(m):
 			list, taken[m.Peer] = append(list, seatWanted{m.RaftID, m.Peer}), true
 		}
 	}

@@ -1381,6 +1381,7 @@ type WhereReply struct {
 	State         *StateHash             `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`                                    // now
 	Then          *StateHash             `protobuf:"bytes,10,opt,name=then,proto3" json:"then,omitempty"`                                     // at the index of the asker's, if it is known
 	Lost          bool                   `protobuf:"varint,11,opt,name=lost,proto3" json:"lost,omitempty"`                                    // it can't take part again under this seat
+	Waits         []byte                 `protobuf:"bytes,12,opt,name=waits,proto3" json:"waits,omitempty"`                                   // there is no replica, but a seat: the SHA-256 of its nonce
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1490,6 +1491,13 @@ func (x *WhereReply) GetLost() bool {
 		return x.Lost
 	}
 	return false
+}
+
+func (x *WhereReply) GetWaits() []byte {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
 }
 
 // Hint is what the DHT stores, and what the leader gossips, about a group. A
@@ -1746,7 +1754,7 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x04keep\x18\x02 \x01(\x04R\x04keep\"J\n" +
 	"\x05Where\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12-\n" +
-	"\x05state\x18\x02 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\"\xf6\x02\n" +
+	"\x05state\x18\x02 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\"\x8c\x03\n" +
 	"\n" +
 	"WhereReply\x12.\n" +
 	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x16\n" +
@@ -1760,7 +1768,8 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x05state\x18\t \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\x12+\n" +
 	"\x04then\x18\n" +
 	" \x01(\v2\x17.peer.wire.v1.StateHashR\x04then\x12\x12\n" +
-	"\x04lost\x18\v \x01(\bR\x04lost\"\xcd\x01\n" +
+	"\x04lost\x18\v \x01(\bR\x04lost\x12\x14\n" +
+	"\x05waits\x18\f \x01(\fR\x05waits\"\xcd\x01\n" +
 	"\x04Hint\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\fR\x06leader\x12\x12\n" +

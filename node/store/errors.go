@@ -88,3 +88,9 @@ func (e *DiskFullError) Error() string {
 	return fmt.Sprintf("%s has %d MB left and needs %d: free some and start again; nothing was written",
 		e.Dir, e.FreeBytes>>20, e.MinBytes>>20)
 }
+
+// Refused is the repository that the Save was for. The store goes on.
+func (e *TooLargeError) Refused() identity.RepoID { return e.Repo }
+
+// Refused is the repository that the Save was for. The store goes on.
+func (e *InvalidSaveError) Refused() identity.RepoID { return e.Repo }

@@ -15,7 +15,7 @@ const (
 	// KeyBytesMax bounds one key of a table, or of the node.
 	KeyBytesMax = 16 << 10
 	// EntryBytesMax bounds the data of one entry.
-	EntryBytesMax = 32 << 20
+	EntryBytesMax = replica.EntryBytesMax
 	// NonceBytesMax bounds the nonce of a seat.
 	NonceBytesMax = 256
 )

@@ -85,8 +85,7 @@ func PlanMembers(s Situation) Plan {
 	}
 	target, why := s.target()
 	for _, m := range s.Membership.Members {
-		if m.Role == Learner && !slices.ContainsFunc(target, func(t seatWanted) bool { return t.raftID == m.RaftID }) &&
-			(len(target) >= s.want() || !s.useful(m) || !s.active(m.RaftID)) { // else it waits for one more
+		if m.Role == Learner && !slices.ContainsFunc(target, func(t seatWanted) bool { return t.raftID == m.RaftID }) {
 			return Plan{Do: Drop, Seat: m.RaftID, Why: fmt.Sprintf("%s is not needed, or does not answer", m.Peer)}
 		}
 	}

@@ -58,6 +58,9 @@ func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 	case pb.MsgSnap:
 		return g.stepSnapshot(from, m)
 	}
+	if err := g.believe(m); err != nil {
+		return nil, err
+	}
 	return nil, g.step(m)
 }
 

@@ -103,6 +103,7 @@ func (g *Group) Turn() (*Turn, error) {
 	if t.Membership != nil {
 		t.Early, t.Messages = g.forMembers(t.Early), g.forMembers(t.Messages)
 	}
+	g.tell(t.Messages)
 	t.LeaderChanged = before.Lead != g.leader
 	g.leader = before.Lead
 	t.Leader = g.seat(g.leader).Peer

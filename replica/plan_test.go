@@ -18,7 +18,8 @@ const planCommit = 1000
 
 // parseSituation reads what seats look like to the leader: 3:away is not heard
 // and may come back, 3:dead is gone for longer than the grace, 3:lost answers
-// without its disk, 4:slow is far behind, 2:self leads instead of the first one.
+// without its disk, 4:slow is far behind, 4:stalled for hours, 2:self leads instead
+// of the first one.
 func parseSituation(t testing.TB, members, looks string) Situation {
 	t.Helper()
 	ms := parseMembership(t, members)
@@ -45,6 +46,8 @@ func parseSituation(t testing.TB, members, looks string) Situation {
 			s.Seats[id] = Seen{Match: planCommit - caughtUp - 1, Active: true}
 		case "near":
 			s.Seats[id] = Seen{Match: planCommit - caughtUp, Active: true}
+		case "stalled":
+			s.Seats[id] = Seen{Match: 500, Active: true, StalledMillis: stallMillis + 1}
 		case "self":
 			s.Self = id
 		default:
@@ -134,6 +137,7 @@ func TestPlanMembers(t *testing.T) {
 		{"dead, and back in time", "1 2 3 4?", "", nil, []uint64{9}, "drop 4"},
 		{"dead, a newcomer that sleeps", "1 2 3 4?", "3:dead 4:away", nil, []uint64{9}, "keep"},
 		{"dead, a newcomer that died too", "1 2 3 4?", "3:dead 4:dead", nil, []uint64{9}, "drop 4"},
+		{"dead, a newcomer that gets nothing further", "1 2 3 4?", "3:dead 4:stalled", nil, []uint64{9}, "drop 4"},
 		{"dead, a newcomer that lost its seat", "1 2 3 4?", "3:dead 4:lost", nil, []uint64{9}, "drop 4"},
 		{"two of five dead, one stands by", "1 2 3 4 5", "4:dead 5:dead", replicas(5), []uint64{8}, "admit 8"},
 		{"two of five dead, nobody stands by", "1 2 3 4 5", "4:dead 5:dead", replicas(5), nil, "keep"},

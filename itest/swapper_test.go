@@ -236,7 +236,9 @@ func (h *histories) list(p *person, url string) (listed map[string]string, calle
 		}
 	}
 	if r.code != 0 {
-		if !strings.Contains(r.err, "peer: error: ") && !strings.Contains(r.err, "fatal: ") {
+		// Plain git dies of SIGPIPE, without a word, where a node dies under it.
+		piped := r.code == -1 && strings.HasPrefix(url, "git:")
+		if !piped && !strings.Contains(r.err, "peer: error: ") && !strings.Contains(r.err, "fatal: ") {
 			h.fail("a listing failed without a clear error: %v", r)
 		}
 		return nil, called, false

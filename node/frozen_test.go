@@ -31,7 +31,7 @@ func TestFrozenLeader(t *testing.T) {
 	base := chain(t, c, here, git.OID{}, 1)
 	c.Converge(g)
 
-	// It stands still in the middle of a push, cut off with one of the clients.
+	// It stands still in the middle of a push, and is cut off with one of the clients.
 	mine, theirs := sha1.File(10, 100, base), sha1.File(11, 100, base)
 	late := here.Sign(1, mine.Pack(sha1), nil, nodetest.Move("refs/heads/late", git.OID{}, mine.OID))
 	session, err := here.Begin(deadline(t), old.ID)
@@ -39,14 +39,18 @@ func TestFrozenLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	c.Net.Isolate(old.ID, here.Net.Self())
 	frozen.Store(&old.ID)
 	lost := make(chan struct{})
 	go func() {
 		defer close(lost)
 		_, _ = session.Push(late) // its fate is not what this is about
 	}()
-	<-stands
+	select {
+	case <-stands:
+	case <-lost:
+		t.Fatal("the push was over before its leader saved anything")
+	}
+	c.Net.Isolate(old.ID, here.Net.Self())
 	others := c.Others(old)
 	done, err := there.Send(deadline(t), there.Sign(1, theirs.Pack(sha1), nil, nodetest.Move(main, base, theirs.OID)), others[0].ID, others[1].ID)
 	if err != nil {

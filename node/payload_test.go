@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"peer/git"
 	"peer/identity"
@@ -38,7 +39,14 @@ func cutObjects(net *nodetest.Network, of ...identity.PeerID) *nodetest.Fault {
 // A push whose objects no follower has is no commit, whatever the log says.
 func TestNoCommitWithoutTheObjects(t *testing.T) {
 	t.Parallel()
-	c := nodetest.Start(t, 3, nil)
+	proposed := make(chan struct{}, 64)
+	c := nodetest.Start(t, 3, func(cfg *node.Config) {
+		cfg.Fail = func(point string) {
+			if point == "proposed" {
+				proposed <- struct{}{}
+			}
+		}
+	})
 	g := c.Found(node.InitOptions{})
 	client := c.Client(g)
 	leader := c.Settle(g)
@@ -48,9 +56,17 @@ func TestNoCommitWithoutTheObjects(t *testing.T) {
 	p := client.Sign(1, large.Pack(sha1), nil, nodetest.Move(main, git.OID{}, large.OID))
 	before := leader.View(g).GetIndex()
 
-	// The push waits for as long as its client does.
-	waiting, cancel := context.WithTimeout(deadline(t), 60*nodetest.Tick)
+	// The push waits for as long as its client does: a while longer than the leader
+	// takes to propose it.
+	waiting, cancel := context.WithCancel(deadline(t))
 	defer cancel()
+	go func() {
+		select {
+		case <-proposed:
+			time.AfterFunc(30*nodetest.Tick, cancel)
+		case <-waiting.Done():
+		}
+	}()
 	if done, err := client.Once(waiting, leader.ID, p); !errors.Is(err, nodetest.ErrCut) {
 		t.Fatalf("answer without a majority of the objects: %v, %v", done, err)
 	}

@@ -22,7 +22,7 @@ itest *ARGS:
 
 # The seeded simulation of the group: SEEDS=1000000 for a night.
 simulate SEEDS="2000":
-    go test ./replica -run Simulation -seeds {{SEEDS}} -timeout 0
+    go test ./replica -run 'Simulation$' -seeds {{SEEDS}} -timeout 0
 
 # Format, vet and the import rules.
 lint:

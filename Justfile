@@ -16,13 +16,21 @@ ci:
 test *ARGS:
     go test -race {{ARGS}} ./...
 
+# All scenarios in containers, with faults that only a network has: just itest RUN=TestPartition
+itest RUN=".":
+    go -C itest test -v -count 1 -artifacts -timeout 30m -run '{{ trim_start_match(RUN, "RUN=") }}' ./container
+
+# The same network under random faults and pushes, until it is interrupted; then a summary.
+soak *ARGS:
+    go -C itest test -v -count 1 -artifacts -timeout 0 -run 'TestSoak$' ./container -soak {{ARGS}}
+
 # The tests that drive real processes: crashes, real histories, the README.
-itest *ARGS:
-    go -C itest test -timeout 30m {{ARGS}} ./...
+processes *ARGS:
+    go -C itest test -timeout 30m {{ARGS}} . ./internal/... ./conform
 
 # The seeded simulation of the group: SEEDS=1000000 for a night.
 simulate SEEDS="2000":
-    go test ./replica -run 'Simulation$' -seeds {{SEEDS}} -timeout 0
+    go test ./replica -run Simulation -seeds {{SEEDS}} -timeout 0
 
 # Format, vet and the import rules.
 lint:

@@ -16,8 +16,8 @@ import (
 type backend struct {
 	cfg   NodeConfig
 	parts *nodeParts
-	// Of the git daemon: where it listens, and the DID under which it pushes.
-	git, gitDID string
+	// Of the git daemon: where it listens, and the DID under which it reads and pushes.
+	git, http, gitDID string
 }
 
 func refusal(code wire.FailureCode, message, hint string) error {
@@ -51,8 +51,8 @@ func (b *backend) Ping(context.Context, *pb.PingRequest) (*pb.PingReply, error) 
 func (b *backend) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusReply, error) {
 	t := b.parts.transport
 	s := &pb.StatusReply{
-		PeerId: t.Self().String(), Did: b.cfg.Key.Public().DID(), Addrs: t.Addrs(),
-		GitAddr: b.git, GitDid: b.gitDID, Version: Version(),
+		PeerId: t.Self().String(), Did: b.cfg.User.Public().DID(), Addrs: t.Addrs(),
+		GitAddr: b.git, HttpAddr: b.http, GitDid: b.gitDID, Version: Version(),
 	}
 	for _, id := range t.Connected() {
 		s.Peers = append(s.Peers, &pb.ConnectedPeer{PeerId: id.String(), Addr: t.Addr(id)})
@@ -60,6 +60,8 @@ func (b *backend) Status(ctx context.Context, _ *pb.StatusRequest) (*pb.StatusRe
 	if b.parts.node == nil {
 		return s, nil
 	}
+	hosting := b.parts.node.Hosting()
+	s.Accept, s.UsedBytes, s.LeftBytes = b.cfg.Accept.String(), hosting.Used, hosting.Left
 	repos, err := b.parts.node.Repos(ctx)
 	for _, info := range repos {
 		s.Repos = append(s.Repos, pbRepo(info))
@@ -72,7 +74,7 @@ func (b *backend) Init(ctx context.Context, r *pb.InitRequest) (*pb.InitReply, e
 	if err != nil {
 		return nil, err
 	}
-	o := node.InitOptions{Name: r.GetName(), Replicas: int(r.GetReplicas()), ObjectFormat: r.GetObjectFormat(), DefaultBranch: r.GetDefaultBranch()}
+	o := node.InitOptions{Name: r.GetName(), Replicas: int(r.GetReplicas()), ObjectFormat: r.GetObjectFormat(), DefaultBranch: r.GetDefaultBranch(), Private: r.GetPrivate()}
 	for _, name := range r.GetOn() {
 		id, err := identity.ParsePeerID(name)
 		if err != nil {
@@ -84,11 +86,7 @@ func (b *backend) Init(ctx context.Context, r *pb.InitRequest) (*pb.InitReply, e
 	if err != nil {
 		return nil, err
 	}
-	reply := &pb.InitReply{Repo: pbRepo(info)}
-	if len(info.Replicas) == 1 {
-		reply.Warnings = append(reply.Warnings, "the repository is unreplicated: it is lost with this one disk")
-	}
-	return reply, nil
+	return &pb.InitReply{Repo: pbRepo(info)}, nil
 }
 
 func (b *backend) ListRepos(ctx context.Context, _ *pb.ListReposRequest) (*pb.ListReposReply, error) {
@@ -199,12 +197,48 @@ func (b *backend) Configure(ctx context.Context, r *pb.ConfigureRequest) (*pb.Re
 	return pbRepo(info), nil
 }
 
+func (b *backend) ChangePolicy(ctx context.Context, r *pb.ChangePolicyRequest) (*pb.Repo, error) {
+	n, id, err := b.resolve(r.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	change, err := parsePolicyChange(r)
+	if err != nil {
+		return nil, err
+	}
+	info, err := n.ChangePolicy(ctx, id, change)
+	if err != nil {
+		return nil, err
+	}
+	return pbRepo(info), nil
+}
+
+func (b *backend) SetHead(ctx context.Context, r *pb.SetHeadRequest) (*pb.Repo, error) {
+	n, id, err := b.resolve(r.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	info, err := n.SetHead(ctx, id, node.BranchRef(r.GetBranch()))
+	if err != nil {
+		return nil, err
+	}
+	return pbRepo(info), nil
+}
+
 func (b *backend) RemoveRepo(ctx context.Context, r *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {
 	n, id, err := b.resolve(r.GetRepo())
 	if err != nil {
 		return nil, err
 	}
 	return &pb.RemoveRepoReply{}, n.Remove(ctx, id, r.GetReason())
+}
+
+// AttachSigner implements [control.Backend].
+func (b *backend) AttachSigner(_ context.Context, s identity.Signer) (func(), error) {
+	if me := b.cfg.User.Public(); s.Public() != me {
+		return nil, refusal(wire.FailureCode_FAILURE_NOT_ALLOWED, "the user of this node is "+me.DID()+", not "+s.Public().DID(), "nothing was changed; see: peer id show")
+	}
+	return b.cfg.User.attach(s), nil
 }
 
 func (b *backend) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
@@ -226,10 +260,10 @@ func (b *backend) Watch(ctx context.Context, repo string, emit func(*pb.Event) e
 	})
 }
 
-func (b *backend) Session(ctx context.Context, repo string, push bool) (wire.Stream, error) {
+func (b *backend) Session(ctx context.Context, repo string, push bool) (wire.Session, error) {
 	n, id, err := b.resolve(repo)
 	if err != nil {
-		return nil, err
+		return wire.Session{}, err
 	}
 	return n.Session(ctx, id, push)
 }
@@ -242,6 +276,7 @@ func pbRepo(info node.Info) *pb.Repo {
 		Term: info.Term, Index: info.Index, ObjectFormat: g.ObjectFormat,
 		Lock: pbLock(info.Lock), Problem: info.Problem, Dir: info.Dir,
 		Wanted: pbWanted(info), Plan: info.Plan, RemovedUnixMs: info.Removed.GetStampUnixMs(),
+		Policy: pbPolicy(info.Policy), Private: g.Private, Head: info.Head,
 	}
 	if g.Owner == (identity.PublicKey{}) { // its genesis is unreadable
 		r.Owner, r.Url = "", ""

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"peer/identity"
 	"peer/node/control"
 )
 
@@ -16,27 +17,72 @@ const (
 
 // call runs do with the node of the home.
 func (a *app) call(ctx context.Context, timeout time.Duration, do func(context.Context, *control.Client) error) error {
+	return a.callNode(ctx, timeout, false, do)
+}
+
+// callSigning is call for what is signed in the user's name.
+func (a *app) callSigning(ctx context.Context, timeout time.Duration, do func(context.Context, *control.Client) error) error {
+	return a.callNode(ctx, timeout, true, do)
+}
+
+func (a *app) callNode(ctx context.Context, timeout time.Duration, signs bool, do func(context.Context, *control.Client) error) error {
 	home, err := a.Home()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
 	node, err := home.Dial(ctx)
 	if err != nil {
 		return err
 	}
 	defer node.Close()
+	if signs {
+		detach, err := home.signFor(ctx, node)
+		if err != nil {
+			return err
+		}
+		defer detach()
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	return do(ctx, node)
 }
 
-// callRepo is call for a command about one repository. repo is its spelling for the node.
-func (a *app) callRepo(ctx context.Context, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
-	return a.callRepoFor(ctx, callTimeout, arg, do)
+// signFor signs in the user's name for the node, which does so itself unless the
+// key is encrypted or in an agent. A passphrase is asked for now: the time that
+// the node is given begins later.
+func (h *Home) signFor(ctx context.Context, node *control.Client) (done func(), err error) {
+	u, err := h.userKey()
+	if err != nil {
+		return nil, err
+	}
+	var signer identity.Signer
+	switch u.Place {
+	case inSealed:
+		key := &sealedKey{home: h, user: u}
+		if err := key.unlock(); err != nil {
+			return nil, err
+		}
+		signer = key
+	case inAgent:
+		signer = h.signerOf(u)
+	default:
+		return func() {}, nil
+	}
+	return node.AttachSigner(ctx, signer)
 }
 
-// callRepoFor is callRepo for a command that may take longer.
-func (a *app) callRepoFor(ctx context.Context, most time.Duration, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
+// callRepo is call for a command that looks at one repository. repo is its spelling for the node.
+func (a *app) callRepo(ctx context.Context, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
+	return a.callRepoFor(ctx, callTimeout, false, arg, do)
+}
+
+// changeRepo is callRepo for a command that has something signed.
+func (a *app) changeRepo(ctx context.Context, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
+	return a.callRepoFor(ctx, callTimeout, true, arg, do)
+}
+
+// callRepoFor is callRepo for a command that may take longer, or has something signed.
+func (a *app) callRepoFor(ctx context.Context, most time.Duration, signs bool, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
 	home, err := a.Home()
 	if err != nil {
 		return err
@@ -45,7 +91,7 @@ func (a *app) callRepoFor(ctx context.Context, most time.Duration, arg string, d
 	if err != nil {
 		return err
 	}
-	return a.call(ctx, most, func(ctx context.Context, node *control.Client) error {
+	return a.callNode(ctx, most, signs, func(ctx context.Context, node *control.Client) error {
 		return do(ctx, node, ref.String())
 	})
 }

@@ -127,7 +127,7 @@ func (n *devNetwork) writeConfigs() error {
 		for key, value := range set {
 			config[key] = value
 		}
-		for _, port := range []string{"grpc-port", "git-port"} {
+		for _, port := range []string{"grpc-port", "git-port", "http"} {
 			if _, own := config[port]; !own {
 				config[port] = 0
 			}

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"peer/identity"
+	"peer/node"
 	"peer/node/control"
 	"peer/node/control/pb"
+	"peer/replica"
 	"peer/wire"
 )
 
@@ -30,7 +33,8 @@ func startFakeNode(ctx context.Context, cfg NodeConfig) (running, error) {
 	}
 	cfg.Log.Info("fake node", "rendezvous", cfg.Rendezvous, "secret", cfg.Secret, "peers", strings.Join(cfg.Peers, ","),
 		"listen", strings.Join(cfg.Listen, ","), "grpc", cfg.GRPCAddr, "git", cfg.GitAddr, "push", cfg.GitPush,
-		"repos", cfg.ReposDir, "mdns", cfg.MDNS, "relay", cfg.Relay, "nat", cfg.NAT, "bootstrap", cfg.Bootstrap)
+		"repos", cfg.ReposDir, "mdns", cfg.MDNS, "relay", cfg.Relay, "nat", cfg.NAT, "bootstrap", cfg.Bootstrap,
+		"http", cfg.HTTPAddr, "httppush", cfg.HTTPPush, "names", strings.Join(cfg.HTTPNames, ","))
 	n := &fakeNode{cfg: cfg, repos: map[string]*pb.Repo{}}
 	server, err := control.Serve(context.WithoutCancel(ctx), control.Options{
 		SocketPath: cfg.Home.SocketPath(), TCPAddr: cfg.GRPCAddr, TokenPath: cfg.Home.TokenPath(),
@@ -45,7 +49,7 @@ func (n *fakeNode) Ping(context.Context, *pb.PingRequest) (*pb.PingReply, error)
 }
 
 func (n *fakeNode) Status(context.Context, *pb.StatusRequest) (*pb.StatusReply, error) {
-	r := &pb.StatusReply{PeerId: n.cfg.Key.PeerID().String(), Did: n.cfg.Key.Public().DID(), GitAddr: n.cfg.GitAddr, Version: "fake"}
+	r := &pb.StatusReply{PeerId: n.cfg.Key.PeerID().String(), Did: n.cfg.User.Public().DID(), GitAddr: n.cfg.GitAddr, HttpAddr: n.cfg.HTTPAddr, Version: "fake"}
 	for _, addr := range n.cfg.Listen {
 		r.Addrs = append(r.Addrs, addr+"/p2p/"+r.PeerId)
 	}
@@ -62,7 +66,10 @@ func (n *fakeNode) Status(context.Context, *pb.StatusRequest) (*pb.StatusReply, 
 }
 
 func (n *fakeNode) Init(_ context.Context, q *pb.InitRequest) (*pb.InitReply, error) {
-	address := identity.Address{Owner: n.cfg.Key.Public(), Name: q.GetName()}
+	address := identity.Address{Owner: n.cfg.User.Public(), Name: q.GetName()}
+	if _, err := n.cfg.User.TrySign(identity.DomainGenesis, []byte(q.GetName())); err != nil {
+		return nil, &control.Error{Code: wire.FailureCode_FAILURE_NOT_ALLOWED, Message: "this can't be signed in your name: " + err.Error(), Hint: "peer id show"}
+	}
 	self := n.cfg.Key.PeerID().String()
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -73,7 +80,7 @@ func (n *fakeNode) Init(_ context.Context, q *pb.InitRequest) (*pb.InitReply, er
 		}
 	}
 	r := &pb.Repo{
-		Id: address.RepoID().String(), Name: q.GetName(), Owner: n.cfg.Key.Public().DID(), Url: address.URL(),
+		Id: address.RepoID().String(), Name: q.GetName(), Owner: n.cfg.User.Public().DID(), Url: address.URL(),
 		Leader: self, Term: 1, Index: 1, ObjectFormat: firstSet(q.GetObjectFormat(), "sha1"), Dir: n.cfg.ReposDir + "/" + q.GetName(),
 		Replicas: []*pb.Replica{{Peer: self, Alive: true, InSync: true, Index: 1}},
 	}
@@ -134,7 +141,7 @@ func (n *fakeNode) AcquireLock(_ context.Context, q *pb.AcquireLockRequest) (*pb
 	}
 	r.Index++
 	r.Lock = &pb.Lock{
-		Owner: n.cfg.Key.Public().DID(), Token: r.Index, Reason: q.GetReason(),
+		Owner: n.cfg.User.Public().DID(), Token: r.Index, Reason: q.GetReason(),
 		ExpiresUnixMs: time.Now().Add(time.Duration(q.GetTtlMs()) * time.Millisecond).UnixMilli(),
 	}
 	return &pb.LockReply{Lock: r.Lock}, nil
@@ -152,6 +159,10 @@ func (n *fakeNode) ReleaseLock(_ context.Context, q *pb.ReleaseLockRequest) (*pb
 	}
 	r.Lock = nil
 	return &pb.LockReply{}, nil
+}
+
+func (n *fakeNode) AttachSigner(_ context.Context, s identity.Signer) (func(), error) {
+	return n.cfg.User.attach(s), nil
 }
 
 func (n *fakeNode) Log(_ context.Context, q *pb.LogRequest) (*pb.LogReply, error) {
@@ -211,8 +222,68 @@ func (n *fakeNode) Watch(ctx context.Context, repo string, emit func(*pb.Event) 
 	return ctx.Err()
 }
 
-func (n *fakeNode) Session(context.Context, string, bool) (wire.Stream, error) {
-	return nil, &control.Error{Code: wire.FailureCode_FAILURE_NO_QUORUM, Message: "the fake node has no replicas"}
+func (n *fakeNode) Session(context.Context, string, bool) (wire.Session, error) {
+	return wire.Session{}, &control.Error{Code: wire.FailureCode_FAILURE_NO_QUORUM, Message: "the fake node has no replicas"}
+}
+
+func (n *fakeNode) Invite(context.Context, *pb.InviteRequest) (*pb.InviteReply, error) {
+	return nil, errors.New("a fake has no door")
+}
+
+func (n *fakeNode) ListInvitations(context.Context, *pb.ListInvitationsRequest) (*pb.ListInvitationsReply, error) {
+	return nil, errors.New("a fake has no door")
+}
+
+func (n *fakeNode) Withdraw(context.Context, *pb.WithdrawRequest) (*pb.WithdrawReply, error) {
+	return nil, errors.New("a fake has no door")
+}
+
+func (n *fakeNode) ChangePolicy(_ context.Context, q *pb.ChangePolicyRequest) (*pb.Repo, error) {
+	r, err := n.find(q.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	change, err := parsePolicyChange(q)
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	public := n.cfg.User.Public()
+	now := &wire.Policy{Version: 1, Grants: []*wire.Grant{{Key: public[:], Access: wire.Access_ACCESS_OWNER}}}
+	for _, g := range r.GetPolicy().GetGrants()[min(1, len(r.GetPolicy().GetGrants())):] {
+		key, _ := identity.ParseOwner(g.GetKey())
+		role, _ := parseRole(g.GetRole())
+		now.Grants = append(now.Grants, &wire.Grant{Key: key[:], Access: role})
+	}
+	for _, p := range r.GetPolicy().GetProtections() {
+		now.Protections = append(now.Protections, &wire.Protection{Pattern: p.GetPattern(), NoForce: p.GetNoForce()})
+	}
+	c, err := change(node.Info{Genesis: &replica.Genesis{Owner: public, Name: r.GetName()}, Policy: now})
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range c.GetSet() {
+		now.Grants = slices.DeleteFunc(now.Grants, func(have *wire.Grant) bool { return string(have.GetKey()) == string(g.GetKey()) })
+		if g.GetAccess() != wire.Access_ACCESS_NONE {
+			now.Grants = append(now.Grants, g)
+		}
+	}
+	now.Protections = slices.DeleteFunc(now.Protections, func(p *wire.Protection) bool { return slices.Contains(c.GetUnprotect(), p.GetPattern()) })
+	now.Protections = append(now.Protections, c.GetProtect()...)
+	r.Policy = pbPolicy(now)
+	return r, nil
+}
+
+func (n *fakeNode) SetHead(_ context.Context, q *pb.SetHeadRequest) (*pb.Repo, error) {
+	r, err := n.find(q.GetRepo())
+	if err != nil {
+		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r.Head = node.BranchRef(q.GetBranch())
+	return r, nil
 }
 
 func (n *fakeNode) Configure(context.Context, *pb.ConfigureRequest) (*pb.Repo, error) {

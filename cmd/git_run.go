@@ -41,7 +41,11 @@ func (a *app) gitEnv() ([]string, error) {
 	}
 	env := os.Environ()
 	path := links + string(os.PathListSeparator) + os.Getenv("PATH")
-	return append(env, "PATH="+path, "PEER_HOME="+home.Dir), nil
+	env = append(env, "PATH="+path, "PEER_HOME="+home.Dir)
+	if file := home.PassphraseFile; file != "" {
+		env = append(env, "PEER_PASSPHRASE_FILE="+file)
+	}
+	return env, nil
 }
 
 // helperDir is a directory that has this binary under the helper's name: its

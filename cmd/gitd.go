@@ -4,42 +4,64 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"peer/identity"
 	"peer/node"
 	"peer/node/control"
 	"peer/node/gitd"
+	"peer/node/store"
 	"peer/wire"
 )
 
-// GitdKeyPath is the key under which the git daemon pushes. It is not the home's:
-// whoever reaches the port could otherwise do what only the owner may.
+// GitdKeyPath is the key under which the git daemon reads and pushes. It is not the
+// home's: whoever reaches the port could otherwise do what only the owner may.
 func (h *Home) GitdKeyPath() string { return h.path("gitd.key") }
 
-// serveGit starts the git daemon of a node. did is that of the key under which it
-// pushes; empty if it does not.
-func serveGit(ctx context.Context, cfg NodeConfig, n *node.Node) (server *gitd.Server, did string, err error) {
-	b := &gitBackend{home: cfg.Home, reader: cfg.Key, dialer: nodeDialer{n}}
-	if cfg.GitPush {
-		if b.pusher, err = identity.LoadOrCreateKey(cfg.Home.GitdKeyPath()); err != nil {
-			return nil, "", fmt.Errorf("key of the git daemon: %w", err)
-		}
-		did = b.pusher.Public().DID()
+// serveGit starts the git daemon of a node, over git:// and over HTTP, as far as it is
+// to have one, and tells the backend where it is and in whose name it speaks.
+func serveGit(ctx context.Context, cfg NodeConfig, p *nodeParts, told *backend) error {
+	if p.node == nil || cfg.GitAddr == "" && cfg.HTTPAddr == "" {
+		return nil
 	}
-	server, err = gitd.Serve(ctx, gitd.Options{
-		Addr: cfg.GitAddr, Backend: b, Logger: cfg.Log, Push: cfg.GitPush,
-		Agent: "peer/" + strings.ReplaceAll(Version(), " ", "."), TempDir: cfg.Home.Dir,
-	})
+	key, err := identity.LoadOrCreateKey(cfg.Home.GitdKeyPath())
 	if err != nil {
-		return nil, "", err
+		return fmt.Errorf("key of the git daemon: %w", err)
 	}
-	if cfg.GitPush {
-		cfg.Log.Info("git daemon takes pushes under a key that owners must allow", "addr", server.Addr(), "did", did)
+	// NB: what this home knows of repositories is not the daemon's to know, not even by
+	// how long an answer takes.
+	as := node.NewClient(key, p.transport, cfg.Log).Remember(gitdCache{p.store})
+	o := gitd.Options{
+		Backend: &gitBackend{home: cfg.Home, key: key, dialer: nodeDialer{p.node, as}}, Logger: cfg.Log,
+		Agent: "peer/" + strings.ReplaceAll(Version(), " ", "."), TempDir: cfg.Home.Dir,
+	}
+	told.gitDID = key.Public().DID()
+	if cfg.GitAddr != "" {
+		o.Addr, o.Push = cfg.GitAddr, cfg.GitPush
+		if p.git, err = gitd.Serve(ctx, o); err != nil {
+			return err
+		}
+		told.git = p.git.Addr()
+		sayGit(cfg.Log, "git://"+told.git, o.Push, told.gitDID)
+	}
+	if cfg.HTTPAddr != "" {
+		o.Addr, o.Push, o.Names = cfg.HTTPAddr, cfg.HTTPPush, cfg.HTTPNames
+		if p.http, err = gitd.ServeHTTP(ctx, o); err != nil {
+			return err
+		}
+		told.http = p.http.Addr()
+		sayGit(cfg.Log, "http://"+told.http, o.Push, told.gitDID)
+	}
+	return nil
+}
+
+func sayGit(log *slog.Logger, addr string, push bool, did string) {
+	if push {
+		log.Info("git daemon takes pushes under a key that owners must allow", "addr", addr, "did", did, "hint", "peer repo allow NAME "+did)
 	} else {
-		cfg.Log.Info("git daemon serves", "addr", server.Addr())
+		log.Info("git daemon serves", "addr", addr, "did", did)
 	}
-	return server, did, nil
 }
 
 // gitBackend opens sessions for the git daemon as the remote helper does, but
@@ -47,8 +69,7 @@ func serveGit(ctx context.Context, cfg NodeConfig, n *node.Node) (server *gitd.S
 type gitBackend struct {
 	home   *Home
 	dialer dialer
-	reader identity.Key
-	pusher identity.Key // only with --git-push
+	key    identity.Key
 }
 
 // Owner implements [gitd.Backend].
@@ -56,9 +77,9 @@ func (b *gitBackend) Owner(petname string) (identity.PublicKey, error) {
 	return b.home.ExpandOwner(petname)
 }
 
-func (b *gitBackend) client(repo identity.Address, key identity.Key) *client {
+func (b *gitBackend) client(repo identity.Address) *client {
 	return &client{
-		address: repo, key: key, pins: pins{b.home.Dir},
+		address: repo, user: b.key, pins: pins{b.home.Dir},
 		dial: func(context.Context) (dialer, error) { return b.dialer, nil },
 	}
 }
@@ -69,7 +90,7 @@ func (b *gitBackend) Open(ctx context.Context, repo identity.Address, service gi
 	if service == gitd.UploadArchive {
 		intent = wire.Intent_INTENT_ARCHIVE
 	}
-	c := b.client(repo, b.reader)
+	c := b.client(repo)
 	c.gitVersion = wire.GitVersionOf(version)
 	s, err := openPatiently(ctx, c, intent, patience{total: fetchPatience}, c.wantConfirmed)
 	if err != nil {
@@ -143,17 +164,32 @@ type sessionStream struct {
 func (s sessionStream) Close() error { s.s.close(); return nil }
 func (s sessionStream) Reset() error { s.s.abort(); return nil }
 
-// nodeDialer is the dialer of those who live in the node's own process.
-type nodeDialer struct{ node *node.Node }
+// gitdCache is what the git daemon's client remembers, apart from what the home does.
+type gitdCache struct{ store *store.Store }
 
-func (d nodeDialer) Session(ctx context.Context, repo string, push bool) (wire.Stream, error) {
+func gitdCacheKey(key string) string { return "gitd/" + key }
+
+// Get implements [node.Cache].
+func (c gitdCache) Get(key string) ([]byte, bool, error) { return c.store.Get(gitdCacheKey(key)) }
+
+// Put implements [node.Cache].
+func (c gitdCache) Put(key string, value []byte) error { return c.store.Put(gitdCacheKey(key), value) }
+
+// nodeDialer is the dialer of those who live in the node's own process and speak under
+// a key of their own.
+type nodeDialer struct {
+	node *node.Node
+	as   *node.Client
+}
+
+func (d nodeDialer) Session(ctx context.Context, repo string, push bool) (wire.Session, error) {
 	id, err := identity.ParseRepoID(repo)
 	if err != nil {
-		return nil, err
+		return wire.Session{}, err
 	}
-	stream, err := d.node.Session(ctx, id, push)
+	stream, err := d.node.SessionFor(ctx, d.as, id, push)
 	if err != nil {
-		return nil, control.AsError(err)
+		return wire.Session{}, control.AsError(err)
 	}
 	return stream, nil
 }

@@ -3,7 +3,6 @@ package cmd
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"slices"
 
@@ -26,7 +25,7 @@ type gitPush struct {
 
 // OpenPush implements [gitd.Backend].
 func (b *gitBackend) OpenPush(ctx context.Context, repo identity.Address) (gitd.Push, error) {
-	p := &gitPush{client: b.client(repo, b.pusher)}
+	p := &gitPush{client: b.client(repo)}
 	s, err := openPatiently(ctx, p.client, wire.Intent_INTENT_PUSH, patience{total: pushPatience}, func(s *session) (err error) {
 		p.refs, err = s.refs()
 		return err
@@ -57,9 +56,9 @@ func (p *gitPush) takeSession() *session {
 
 // Deliver implements [gitd.Push].
 func (p *gitPush) Deliver(ctx context.Context, t *gitd.Transaction) ([]gitd.Verdict, error) {
-	var ops []*wire.RefUpdate
+	var ops []*wire.Operation
 	for _, u := range t.Updates {
-		ops = append(ops, &wire.RefUpdate{Name: u.Name, Old: u.Old.Bytes(), New: u.New.Bytes()})
+		ops = append(ops, refOperation(&wire.RefUpdate{Name: u.Name, Old: u.Old.Bytes(), New: u.New.Bytes()}))
 	}
 	d, err := newDelivery(p.client, p.genesis, p.index, t.Atomic, ops, t.Options)
 	if err != nil {
@@ -80,7 +79,10 @@ func (p *gitPush) Deliver(ctx context.Context, t *gitd.Transaction) ([]gitd.Verd
 	d.say.flush()
 	verdicts := verdictsOf(done.GetOutcome(), len(ops))
 	if slices.Contains(verdicts, "") {
-		t.Say(receiptLine(done))
+		t.Say(receiptLine(done, d.receipt))
+	}
+	if err := d.keepReceipt(); err != nil {
+		t.Say("the push is committed, but this home could not keep its receipt: " + err.Error())
 	}
 	return verdicts, nil
 }
@@ -105,8 +107,7 @@ func verdictsOf(outcome *wire.Outcome, refs int) []gitd.Verdict {
 }
 
 func verdictOf(result *wire.Result) gitd.Verdict {
-	code := result.GetCode()
-	switch code {
+	switch result.GetCode() {
 	case wire.Code_CODE_OK:
 		return ""
 	case wire.Code_CODE_STALE:
@@ -114,14 +115,7 @@ func verdictOf(result *wire.Result) gitd.Verdict {
 	case wire.Code_CODE_SIBLING:
 		return whyAtomic
 	}
-	reason, ok := codeReasons[code]
-	if !ok {
-		reason = fmt.Sprintf("refused with code %v", code)
-	}
-	if detail := plainText(result.GetDetail(), messageBytesMax); detail != "" {
-		reason += ": " + detail
-	}
-	return gitd.Verdict(reason)
+	return gitd.Verdict(reasonOf(result))
 }
 
 // unprefixed takes off what git at the other end of the connection puts on again.

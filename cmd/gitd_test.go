@@ -16,19 +16,8 @@ import (
 func startedGitd(t *testing.T) (f *fakeReplica, p *person, key identity.Key, url string) {
 	t.Helper()
 	f, p = started(t)
-	home, err := OpenHome(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	reader, err := home.Key()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if key, err = identity.LoadOrCreateKey(home.GitdKeyPath()); err != nil {
-		t.Fatal(err)
-	}
-	b := &gitBackend{home: home, dialer: socketDialer(f.socket), reader: reader, pusher: key}
-	s, err := gitd.Serve(t.Context(), gitd.Options{Addr: ":0", Backend: b, Push: true, Logger: slog.New(slog.DiscardHandler), TempDir: home.Dir})
+	o, key := gitdOptions(t, f)
+	s, err := gitd.Serve(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +25,58 @@ func startedGitd(t *testing.T) (f *fakeReplica, p *person, key identity.Key, url
 	url = "git://" + s.Addr() + "/" + f.owner.Public().DID() + "/demo"
 	p.ok("w", "remote", "add", "plain", url)
 	return f, p, key, url
+}
+
+func gitdOptions(t *testing.T, f *fakeReplica) (gitd.Options, identity.Key) {
+	t.Helper()
+	home, err := OpenHome(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := identity.LoadOrCreateKey(home.GitdKeyPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &gitBackend{home: home, dialer: socketDialer(f.socket), key: key}
+	return gitd.Options{Addr: ":0", Backend: b, Push: true, Logger: slog.New(slog.DiscardHandler), TempDir: home.Dir}, key
+}
+
+func TestGitdOverHTTP(t *testing.T) {
+	t.Parallel()
+	f, p := started(t)
+	o, key := gitdOptions(t, f)
+	s, err := gitd.ServeHTTP(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	url := "http://" + s.Addr() + "/" + f.owner.Public().DID() + "/demo"
+	p.ok("", "clone", "--quiet", url, "c")
+	oid := p.commit("w", "a", "2")
+	p.run("w", "push", url, "main", "main:refs/heads/x").exits(0).says("remote: committed at index 3 on 2 of 3 replicas")
+	wantRef(t, f, "refs/heads/x", oid)
+	f.hook(func() {
+		public := key.Public()
+		if tx := f.arrived[len(f.arrived)-1]; string(tx.GetSigner()) != string(public[:]) || tx.GetBase() == 0 {
+			t.Errorf("transaction %v", tx)
+		}
+	})
+	p.ok("c", "pull", "--quiet")
+	if got := p.ok("c", "rev-parse", "HEAD"); got != oid {
+		t.Errorf("pulled %s, want %s", got, oid)
+	}
+	p.run("w", "push", url, ":refs/heads/main").exits(1).says("(deletion of the current branch prohibited)")
+	f.hook(func() { f.stale = true })
+	p.run("", "ls-remote", url).exits(128).says("remote: peer: no leader confirms what this replica has")
+	f.hook(func() {
+		f.stale = false
+		f.greet = func(int) *wire.Failure {
+			return &wire.Failure{Code: wire.FailureCode_FAILURE_NOT_FOUND, Message: "no such repository here"}
+		}
+	})
+	for _, missing := range []string{url, url + "s"} {
+		p.run("", "ls-remote", missing).exits(128).says("no such repository, or it is not yours to read")
+	}
 }
 
 func TestGitd(t *testing.T) {

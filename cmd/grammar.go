@@ -9,13 +9,17 @@ import (
 // grammar is the whole command line. Every flag is also an environment variable
 // (PEER_ and its name) and a key of the config file.
 type grammar struct {
-	Home string `help:"Directory of the node and its user; by default peer/ in the XDG data directory." placeholder:"DIR"`
+	Home           string `help:"Directory of the node and its user; by default peer/ in the XDG data directory." placeholder:"DIR"`
+	PassphraseFile string `help:"File whose first line is the passphrase of your key; by default you are asked." placeholder:"FILE"`
 
 	Dev       devCmd       `cmd:"" group:"node" help:"Run a whole network on this machine, for trying it out."`
 	Node      nodeCmd      `cmd:"" group:"node" help:"Run a node."`
 	Bootstrap bootstrapCmd `cmd:"" group:"node" help:"Run a node that only helps others to find each other."`
 	Status    statusCmd    `cmd:"" group:"node" help:"Describe the node, or one repository."`
 	Watch     watchCmd     `cmd:"" group:"node" help:"Print what happens to repositories, as it happens."`
+
+	Invite inviteCmd `cmd:"" group:"net" help:"Write an invitation to this network."`
+	Join   joinCmd   `cmd:"" group:"net" help:"Join the network of an invitation."`
 
 	Init   initCmd   `cmd:"" group:"repo" help:"Create a repository in the network."`
 	Log    logCmd    `cmd:"" group:"repo" help:"Print who moved what, and when."`
@@ -50,6 +54,7 @@ func newParser(g *grammar, out, errs io.Writer, exit func(int)) (*kong.Kong, err
 		kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true, WrapUpperBound: 100}),
 		kong.ExplicitGroups([]kong.Group{
 			{Key: "node", Title: "Nodes:"},
+			{Key: "net", Title: "Other people:"},
 			{Key: "repo", Title: "Repositories:"},
 			{Key: "git", Title: "Git, with git's own arguments and exit codes:"},
 			{Key: "home", Title: "Yourself:"},

@@ -23,17 +23,26 @@ const homeFormat = 1
 //
 //	FORMAT        version of this layout
 //	key           private key, PKCS #8 in PEM, 0600; a link where --priv-key named it
+//	user.key      private key of the user, where it is another: OpenSSH's format, 0600
+//	user.key.z6…  those that others took the place of
+//	user.pub      or the public one, where an ssh-agent has the private one
 //	config.json   values for flags
 //	network.json  what a client needs to find the network without a running node
+//	former.json   which keys the user had before, and what they founded
 //	aliases.json  petnames
 //	peer.sock     control API, while a node runs
 //	peer.pid      its process ID
 //	lock          held (flock) by the running node
 //	token         what callers of the control API over TCP show
+//	receipts/     proofs of this home's pushes
+//	pins.json     what it knows of each repository, and does not go back behind
+//	proved/       the refs that it has checked
 //	badger/       logs, votes, tables
 //	repos/        bare repositories, unless --repos-dir says otherwise
 type Home struct {
 	Dir string // absolute
+	// PassphraseFile has the passphrase of the user's key; empty: ask for it.
+	PassphraseFile string
 }
 
 // DefaultHomeDir is the home where neither --home nor PEER_HOME names one:
@@ -73,7 +82,7 @@ func OpenHome(dir string) (*Home, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make home: %w", err)
 	}
-	h := &Home{Dir: dir}
+	h := &Home{Dir: dir, PassphraseFile: os.Getenv("PEER_PASSPHRASE_FILE")}
 	return h, h.checkFormat()
 }
 
@@ -126,7 +135,7 @@ func (h *Home) StorePath() string { return h.path("badger") }
 // ReposPath is the directory of the bare repositories, unless a flag says otherwise.
 func (h *Home) ReposPath() string { return h.path("repos") }
 
-// Key is the key of the node and its user. It is drawn at first use.
+// Key is the key of the node. It is drawn at first use.
 func (h *Home) Key() (identity.Key, error) {
 	key, err := identity.LoadOrCreateKey(h.KeyPath())
 	if err != nil {

@@ -4,40 +4,78 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 type idCmd struct {
-	Show  idShowCmd  `cmd:"" help:"Show who you are."`
-	Alias idAliasCmd `cmd:"" help:"Give a name to somebody's key, or list the names that you gave."`
+	Show    idShowCmd    `cmd:"" help:"Show who you are, and where your key is."`
+	Import  idImportCmd  `cmd:"" help:"Sign with a key that you have already: a file, or one in your ssh-agent."`
+	Rotate  idRotateCmd  `cmd:"" help:"Take another key, and have it take the place of the one before wherever that has a role."`
+	Encrypt idEncryptCmd `cmd:"" help:"Encrypt your key with a passphrase."`
+	Decrypt idDecryptCmd `cmd:"" help:"Take the passphrase off your key."`
+	Alias   idAliasCmd   `cmd:"" help:"Give a name to somebody's key, or list the names that you gave."`
 }
 
 type idShowCmd struct {
 	JSON bool `name:"json" help:"Print JSON."`
 }
 
-// Run prints the home's key in its two spellings.
+// Run says who signs for this home, and where the key is.
 func (c *idShowCmd) Run(a *app) error {
 	home, err := a.Home()
 	if err != nil {
 		return err
 	}
-	key, err := home.Key()
+	u, err := home.userKey()
 	if err != nil {
 		return err
 	}
-	id, did := key.PeerID().String(), key.Public().DID()
-	if c.JSON {
-		return printJSON(a.out, struct {
-			PeerID string `json:"peer_id"`
-			DID    string `json:"did"`
-			Home   string `json:"home"`
-		}{id, did, home.Dir})
+	return showKeys(a, u, c.JSON)
+}
+
+// keysJSON is part of the contract with scripts.
+type keysJSON struct {
+	PeerID      string   `json:"peer_id"` // the node's
+	DID         string   `json:"did"`     // the user's
+	Home        string   `json:"home"`
+	Key         keyPlace `json:"key"` // where the user's private key is
+	File        string   `json:"file"`
+	Fingerprint string   `json:"fingerprint"` // as ssh-add -l shows it
+}
+
+func showKeys(a *app, u userKey, json bool) error {
+	node, err := a.home.Key()
+	if err != nil {
+		return err
+	}
+	k := keysJSON{
+		PeerID: node.PeerID().String(), DID: u.Public.DID(), Home: a.home.Dir,
+		Key: u.Place, File: u.Path, Fingerprint: u.Public.Fingerprint(),
+	}
+	if json {
+		return printJSON(a.out, k)
 	}
 	return table(a.out, func(line func(string, ...any)) {
-		line("DID\t%s", did)
-		line("peer ID\t%s", id)
-		line("home\t%s", home.Dir)
+		line("DID\t%s", k.DID)
+		line("key\t%s", describePlace(u))
+		line("fingerprint\t%s", k.Fingerprint)
+		line("peer ID\t%s", k.PeerID)
+		line("node's key\t%s", a.home.KeyPath())
+		line("home\t%s", k.Home)
 	})
+}
+
+func describePlace(u userKey) string {
+	switch u.Place {
+	case inFile:
+		return u.Path
+	case inSealed:
+		return u.Path + ", encrypted"
+	case inAgent:
+		return strings.TrimSpace("in your ssh-agent: " + u.Comment)
+	default:
+		return "the node's"
+	}
 }
 
 type idAliasCmd struct {

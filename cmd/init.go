@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -18,6 +19,7 @@ type initCmd struct {
 	On            []string `help:"The nodes that are to hold it, by peer ID, did:key or petname." placeholder:"NODE,…"`
 	ObjectFormat  string   `help:"sha1 or sha256; by default that of the work tree, or sha1." enum:",sha1,sha256" default:"" placeholder:"HASH"`
 	DefaultBranch string   `help:"By default the current branch of the work tree, or main." placeholder:"NAME"`
+	Private       bool     `help:"Keep it from all but those who get a role, and the nodes that hold it. For ever."`
 	JSON          bool     `name:"json" help:"Print JSON."`
 }
 
@@ -27,6 +29,7 @@ type initJSON struct {
 	URL      string        `json:"url"`
 	Name     string        `json:"name"`
 	Replicas []replicaJSON `json:"replicas"`
+	Private  bool          `json:"private,omitempty"`
 	Remote   string        `json:"remote,omitempty"` // that was set in the work tree
 	Warnings []string      `json:"warnings,omitempty"`
 }
@@ -46,7 +49,7 @@ func (c *initCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	var reply *pb.InitReply
-	err = a.call(ctx, initTimeout, func(ctx context.Context, node *control.Client) (err error) {
+	err = a.callSigning(ctx, initTimeout, func(ctx context.Context, node *control.Client) (err error) {
 		reply, err = node.Init(ctx, request)
 		return err
 	})
@@ -72,10 +75,13 @@ func (c *initCmd) request(ctx context.Context, home *Home, tree *workTree) (*pb.
 	if _, err := identity.ParseRepoID(c.Name); err == nil {
 		return nil, usage("peer init my-project", "repository name %s: reads as a repository ID", c.Name)
 	}
+	if f, err := home.former(); err != nil || f.Repos[c.Name] != "" {
+		return nil, cmp.Or(err, hinted(fmt.Errorf("you have a repository called %s, which a key founded that you had before", c.Name), "take another name: peer init "+c.Name+"2"))
+	}
 	if c.Replicas < 0 || c.Replicas > replicasMax || c.Replicas != 0 && c.Replicas%2 == 0 {
 		return nil, usage("3 replicas go on when one is lost, 5 when two are", "--replicas: want an odd number up to %d, not %d", replicasMax, c.Replicas)
 	}
-	q := &pb.InitRequest{Name: c.Name, Replicas: uint32(c.Replicas), ObjectFormat: c.ObjectFormat, DefaultBranch: c.DefaultBranch}
+	q := &pb.InitRequest{Name: c.Name, Replicas: uint32(c.Replicas), ObjectFormat: c.ObjectFormat, DefaultBranch: c.DefaultBranch, Private: c.Private}
 	for _, node := range c.On {
 		key, err := home.ParseOwner(node)
 		if err != nil {
@@ -96,16 +102,19 @@ func (c *initCmd) request(ctx context.Context, home *Home, tree *workTree) (*pb.
 // tell says what was made and what to type next.
 func (c *initCmd) tell(a *app, r *pb.Repo, remote string, inTree bool, warnings []string) error {
 	if len(r.GetReplicas()) == 1 {
-		warnings = append(warnings, "unreplicated: one machine holds this repository, and it is lost with it")
+		warnings = append(warnings, "unreplicated: one machine holds this repository, and it is lost with that disk")
 	}
 	if c.JSON {
 		full := repoOf(r)
 		return printJSON(a.out, initJSON{
-			ID: full.ID, URL: full.URL, Name: full.Name, Replicas: full.Replicas, Remote: remote, Warnings: warnings,
+			ID: full.ID, URL: full.URL, Name: full.Name, Replicas: full.Replicas, Private: full.Private, Remote: remote, Warnings: warnings,
 		})
 	}
 	err := table(a.out, func(line func(string, ...any)) {
 		line("URL\t%s", r.GetUrl())
+		if r.GetPrivate() {
+			line("private\t%s", privateText)
+		}
 		for _, p := range r.GetReplicas() {
 			line("replica\t%s", p.GetPeer())
 		}

@@ -57,7 +57,7 @@ func parsePort(text string) (addr string, err error) {
 func joinOff(args []string) []string {
 	var out []string
 	for _, arg := range args {
-		if last := len(out) - 1; arg == "-1" && last >= 0 && strings.HasPrefix(out[last], "--") && strings.HasSuffix(out[last], "-port") {
+		if last := len(out) - 1; arg == "-1" && last >= 0 && (out[last] == "--http" || strings.HasPrefix(out[last], "--") && strings.HasSuffix(out[last], "-port")) {
 			out[last] += "=-1"
 			continue
 		}

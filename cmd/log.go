@@ -11,9 +11,10 @@ import (
 )
 
 type logCmd struct {
-	Repo  string `arg:"" help:"NAME of your own, OWNER/NAME, a peer:// URL or an ID."`
-	Count uint32 `short:"n" default:"20" help:"How many entries, at most 1000." placeholder:"N"`
-	JSON  bool   `name:"json" help:"Print JSON."`
+	Repo     string `arg:"" help:"NAME of your own, OWNER/NAME, a peer:// URL or an ID."`
+	Count    uint32 `short:"n" default:"20" help:"How many entries, at most 1000." placeholder:"N"`
+	Receipts bool   `help:"Mark the entries of which this home has a receipt, and check these."`
+	JSON     bool   `name:"json" help:"Print JSON."`
 }
 
 // logJSON is the end of a repository's log, oldest entry first.
@@ -32,6 +33,15 @@ type logEntryJSON struct {
 	Changes []logChangeJSON `json:"changes"`
 	More    uint32          `json:"more,omitempty"`
 	Refused string          `json:"refused,omitempty"`
+	Receipt *logReceiptJSON `json:"receipt,omitempty"` // with --receipts, where this home has one
+}
+
+// logReceiptJSON is what became of checking the receipt for an entry.
+type logReceiptJSON struct {
+	File   string `json:"file"`
+	Signed int    `json:"signed"`
+	Voters int    `json:"voters"`
+	Error  string `json:"error,omitempty"` // it does not hold
 }
 
 type logChangeJSON struct {
@@ -46,27 +56,34 @@ type logChangeJSON struct {
 func (c *logCmd) Run(ctx context.Context, a *app) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return a.look(ctx, c.Repo, func(from looker, repo string) error {
+	return a.look(ctx, c.Repo, false, func(from looker, repo string) error {
 		r, err := from.Log(ctx, &pb.LogRequest{Repo: repo, Count: c.Count})
 		if err != nil {
 			return err
 		}
+		checked := map[uint64]*logReceiptJSON{}
+		if c.Receipts {
+			if checked, err = a.checkReceipts(c.Repo, r); err != nil {
+				return err
+			}
+		}
 		if c.JSON {
-			return printJSON(a.out, logOf(r))
+			return printJSON(a.out, logOf(r, checked))
 		}
 		aliases, err := a.home.Aliases()
 		if err != nil {
 			return err
 		}
-		return printLog(a.out, r, petnames(aliases))
+		return printLog(a.out, r, checked, petnames(aliases))
 	})
 }
 
-func logOf(r *pb.LogReply) logJSON {
+func logOf(r *pb.LogReply, checked map[uint64]*logReceiptJSON) logJSON {
 	out := logJSON{First: r.GetFirst(), Index: r.GetIndex(), Peer: r.GetPeer(), Entries: []logEntryJSON{}}
 	for _, e := range r.GetEntries() {
 		entry := logEntryJSON{
 			Index: e.GetIndex(), Term: e.GetTerm(), Signer: e.GetSigner(), More: e.GetMore(), Refused: e.GetRefused(), Changes: []logChangeJSON{},
+			Receipt: checked[e.GetIndex()],
 		}
 		if e.GetUnixMs() != 0 {
 			at := time.UnixMilli(e.GetUnixMs()).UTC()
@@ -91,7 +108,7 @@ func petnames(aliases map[string]string) map[string]string {
 	return by
 }
 
-func printLog(w io.Writer, r *pb.LogReply, names map[string]string) error {
+func printLog(w io.Writer, r *pb.LogReply, checked map[uint64]*logReceiptJSON, names map[string]string) error {
 	if r.GetFirst() > 2 {
 		if _, err := fmt.Fprintf(w, "the log begins at index %d; what came before is in the refs\n", r.GetFirst()); err != nil {
 			return err
@@ -111,6 +128,11 @@ func printLog(w io.Writer, r *pb.LogReply, names map[string]string) error {
 		head := fmt.Sprintf("index %d, term %d  %s  %s", e.GetIndex(), e.GetTerm(), at, who)
 		if e.GetRefused() != "" {
 			head += "  refused: " + e.GetRefused()
+		}
+		if at := checked[e.GetIndex()]; at != nil && at.Error == "" {
+			head += fmt.Sprintf("  receipt by %d of %d", at.Signed, at.Voters)
+		} else if at != nil {
+			head += "  bad receipt: " + at.Error
 		}
 		if _, err := fmt.Fprintln(w, tidy(head)); err != nil {
 			return err

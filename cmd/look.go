@@ -19,8 +19,9 @@ type looker interface {
 	Close() error
 }
 
-// look finds whom to ask about a repository, and what to call it there.
-func (a *app) look(ctx context.Context, arg string, do func(from looker, repo string) error) error {
+// look finds whom to ask about a repository, and what to call it there. signs says
+// that the answer depends on who asks, so that an encrypted key is to be opened.
+func (a *app) look(ctx context.Context, arg string, signs bool, do func(from looker, repo string) error) error {
 	home, err := a.Home()
 	if err != nil {
 		return err
@@ -32,6 +33,13 @@ func (a *app) look(ctx context.Context, arg string, do func(from looker, repo st
 	running, err := home.Dial(ctx)
 	if err == nil {
 		defer running.Close()
+		if signs {
+			detach, err := home.signFor(ctx, running)
+			if err != nil {
+				return err
+			}
+			defer detach()
+		}
 		return do(running, ref.String())
 	}
 	if !errors.Is(err, control.ErrNotRunning) {

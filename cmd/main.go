@@ -87,6 +87,7 @@ func (a *app) Home() (*Home, error) {
 	}
 	home, err := OpenHome(a.flags.Home)
 	if err == nil {
+		home.PassphraseFile = a.flags.PassphraseFile // or the environment's, or the config file's
 		a.home = home
 	}
 	return home, err

@@ -16,7 +16,11 @@ import (
 // runs the real main, with a node that holds its repositories in memory.
 func TestMain(m *testing.M) {
 	program := func() {
-		os.Exit(run(os.Args, app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, start: startFakeNode}))
+		start := startFakeNode
+		if os.Getenv("REAL_NODES") != "" { // a script that needs them
+			start = startNode
+		}
+		os.Exit(run(os.Args, app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, start: start}))
 	}
 	testscript.Main(m, map[string]func(){"peer": program, "git-peer": program, helperName: program})
 }

@@ -34,7 +34,12 @@ type nodeCmd struct {
 	GrpcPort portFlag `help:"Serve the control API there too: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
 	GitPort  portFlag `help:"Serve repositories read-only over git:// there: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
 	GitPush  bool     `help:"Take pushes on --git-port as well, under a key of its own that owners must allow."`
+	HTTP     portFlag `name:"http" help:"Serve repositories read-only over http:// there, to git: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
+	HTTPPush bool     `name:"http-push" help:"Take pushes on --http as well, from this machine, under the key of --git-push."`
+	HTTPName []string `name:"http-name" help:"A name by which clients call --http, besides localhost and addresses; repeatable." placeholder:"NAME"`
 	Stay     bool     `help:"Keep leading a group when a node comes back that should lead it rather."`
+	Accept   []string `help:"Whose repositories to take when others ask: all, known (yours, and those of who has a petname), or owners; by default all in a closed network, known in an open one." placeholder:"WHO"`
+	Room     sizeFlag `help:"How much all repositories may take, 20GB for instance; by default all of the disk." placeholder:"SIZE"`
 	ReposDir string   `help:"Directory of the bare repositories; by default repos/ in the home." placeholder:"DIR"`
 }
 
@@ -44,11 +49,17 @@ type bootstrapCmd struct{ netFlags }
 func (c *nodeCmd) Run(ctx context.Context, a *app) error {
 	return runNode(ctx, a, &c.netFlags, func(cfg *NodeConfig) error {
 		cfg.GRPCAddr, cfg.GitAddr, cfg.GitPush, cfg.Stay = string(c.GrpcPort), string(c.GitPort), c.GitPush, c.Stay
+		cfg.HTTPAddr, cfg.HTTPPush, cfg.HTTPNames = string(c.HTTP), c.HTTPPush, c.HTTPName
+		if c.HTTP == "" && (c.HTTPPush || len(c.HTTPName) > 0) {
+			return usage("add --http 0", "--http-push and --http-name without --http have nothing to be about")
+		}
 		if c.GitPush && c.GitPort == "" {
 			return usage("add --git-port 0", "--git-push without --git-port has nothing to push to")
 		}
-		if c.ReposDir == "" {
-			return nil
+		cfg.RoomBytes = int64(c.Room)
+		var err error
+		if cfg.Accept, err = parseAccept(cfg.Home, c.Accept, cfg.Secret != ""); err != nil || c.ReposDir == "" {
+			return err
 		}
 		dir, err := filepath.Abs(c.ReposDir)
 		cfg.ReposDir = dir
@@ -101,6 +112,9 @@ func runNode(ctx context.Context, a *app, f *netFlags, complete func(*NodeConfig
 	if err := announce(ctx, a.out, home); err != nil {
 		return errors.Join(err, node.Close())
 	}
+	if err := notifyReady(); err != nil {
+		warn(a.errs, "%v", err)
+	}
 	return attend(ctx, node, cfg.Log)
 }
 
@@ -127,6 +141,9 @@ func announce(ctx context.Context, out io.Writer, home *Home) error {
 	}
 	if addr := status.GetGitAddr(); addr != "" {
 		fmt.Fprintf(out, "git      git://%s/\n", addr)
+	}
+	if addr := status.GetHttpAddr(); addr != "" {
+		fmt.Fprintf(out, "git      http://%s/\n", addr)
 	}
 	_, err = fmt.Fprintln(out, "ready")
 	return err

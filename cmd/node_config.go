@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 
 	"github.com/multiformats/go-multiaddr"
 
@@ -12,8 +13,9 @@ import (
 
 // NodeConfig is all that a command line says about a node.
 type NodeConfig struct {
-	Home       *Home // locked by the caller
-	Key        identity.Key
+	Home       *Home        // locked by the caller
+	Key        identity.Key // the node's
+	User       *nodeUser
 	Rendezvous string
 	Secret     string   // empty: an open network
 	Peers      []string // multiaddrs with /p2p/ID: those of the flags, then those last seen
@@ -21,12 +23,18 @@ type NodeConfig struct {
 	GRPCAddr   string   // host:port, port 0 for a free one; empty: none
 	GitAddr    string   // likewise
 	GitPush    bool     // the git daemon takes pushes, on loopback
+	HTTPAddr   string   // of the git daemon over HTTP, likewise
+	HTTPPush   bool
+	HTTPNames  []string // by which it is called
 	Stay       bool     // a leader does not hand over to a better node that came back
 	ReposDir   string
+	Accept     accept // whose repositories it takes
+	RoomBytes  int64  // how much they may take; 0: all of the disk
 	MDNS       bool
 	Relay      bool
-	NAT        bool // ask others whether this node can be dialled, and punch holes
-	Bootstrap  bool // holds no repositories: it only helps others to find each other
+	NAT        bool   // ask others whether this node can be dialled, and punch holes
+	DoorPort   string // for guests with an invitation; empty: the last one, at first any free one
+	Bootstrap  bool   // holds no repositories: it only helps others to find each other
 	Log        *slog.Logger
 }
 
@@ -41,6 +49,7 @@ type netFlags struct {
 	Relay      bool     `help:"Be reached through others, and help others to be." negatable:"" default:"true"`
 	Nat        bool     `help:"Ask others whether this node can be dialled, and punch holes." negatable:"" default:"true"`
 	LogLevel   string   `help:"Least level to log: debug, info, warn or error." enum:"debug,info,warn,error" default:"info"`
+	InvitePort string   `help:"Port where guests with an invitation come in while there are any; by default a free one, and from then on that one." placeholder:"PORT"`
 	ParentFd   int      `hidden:"" env:"-"` // ends this node when the other end of this pipe closes
 }
 
@@ -57,7 +66,16 @@ func (f *netFlags) config(home *Home, logTo io.Writer) (NodeConfig, error) {
 			return NodeConfig{}, err
 		}
 	}
+	if f.InvitePort != "" {
+		if _, err := strconv.ParseUint(f.InvitePort, 10, 16); err != nil {
+			return NodeConfig{}, usage("--invite-port 4002, for instance", "--invite-port: want a port, not %.40q", f.InvitePort)
+		}
+	}
 	key, err := home.Key()
+	if err != nil {
+		return NodeConfig{}, err
+	}
+	user, err := newNodeUser(home)
 	if err != nil {
 		return NodeConfig{}, err
 	}
@@ -68,6 +86,7 @@ func (f *netFlags) config(home *Home, logTo io.Writer) (NodeConfig, error) {
 	cfg := NodeConfig{
 		Home:       home,
 		Key:        key,
+		User:       user,
 		Rendezvous: firstSet(f.Rendezvous, saved.Rendezvous, DefaultRendezvous),
 		Secret:     firstSet(f.Secret, saved.Secret),
 		Listen:     f.Listen,
@@ -75,6 +94,7 @@ func (f *netFlags) config(home *Home, logTo io.Writer) (NodeConfig, error) {
 		MDNS:       f.Mdns,
 		Relay:      f.Relay,
 		NAT:        f.Nat,
+		DoorPort:   f.InvitePort,
 		Log:        newLogger(logTo, f.LogLevel),
 	}
 	if cfg.Rendezvous != saved.Rendezvous || cfg.Secret != saved.Secret {

@@ -22,13 +22,31 @@ type repoJSON struct {
 	Term         uint64        `json:"term"`
 	Index        uint64        `json:"index"`
 	Replicas     []replicaJSON `json:"replicas"`
+	Private      bool          `json:"private"`
 	ObjectFormat string        `json:"object_format,omitempty"`
+	Head         string        `json:"head,omitempty"` // the branch that HEAD names
 	Lock         *lockJSON     `json:"lock,omitempty"`
 	Problem      string        `json:"problem,omitempty"`
 	Dir          string        `json:"dir,omitempty"`
 	Wanted       *wantedJSON   `json:"wanted,omitempty"`
 	Plan         string        `json:"plan,omitempty"` // what the leader does about the members
 	Removed      *time.Time    `json:"removed,omitempty"`
+
+	PolicyVersion uint64           `json:"policy_version,omitempty"`
+	Roles         []roleJSON       `json:"roles,omitempty"`
+	Protections   []protectionJSON `json:"protections,omitempty"`
+}
+
+type roleJSON struct {
+	Owner string `json:"owner"` // did:key
+	Role  string `json:"role"`
+}
+
+type protectionJSON struct {
+	Pattern  string `json:"pattern"`
+	Push     string `json:"push"` // the least role that may; or nobody
+	NoForce  bool   `json:"no_force"`
+	NoDelete bool   `json:"no_delete"`
 }
 
 // wantedJSON is what the owner wants of the group.
@@ -71,13 +89,20 @@ func repoOf(r *pb.Repo) repoJSON {
 	out := repoJSON{
 		ID: r.GetId(), Name: r.GetName(), Owner: r.GetOwner(), URL: r.GetUrl(),
 		Leader: r.GetLeader(), Term: r.GetTerm(), Index: r.GetIndex(),
-		Replicas:     []replicaJSON{},
-		ObjectFormat: r.GetObjectFormat(), Lock: lockOf(r.GetLock()), Problem: r.GetProblem(), Dir: r.GetDir(),
+		Replicas: []replicaJSON{}, Private: r.GetPrivate(),
+		ObjectFormat: r.GetObjectFormat(), Head: r.GetHead(), Lock: lockOf(r.GetLock()), Problem: r.GetProblem(), Dir: r.GetDir(),
 	}
 	for _, p := range r.GetReplicas() {
 		out.Replicas = append(out.Replicas, replicaJSON{Peer: p.GetPeer(), Alive: p.GetAlive(), InSync: p.GetInSync(), Index: p.GetIndex(), Role: p.GetRole()})
 	}
 	out.Wanted, out.Plan = wantedOf(r.GetWanted()), r.GetPlan()
+	out.PolicyVersion = r.GetPolicy().GetVersion()
+	for _, g := range r.GetPolicy().GetGrants() {
+		out.Roles = append(out.Roles, roleJSON{Owner: g.GetKey(), Role: g.GetRole()})
+	}
+	for _, p := range r.GetPolicy().GetProtections() {
+		out.Protections = append(out.Protections, protectionJSON{Pattern: p.GetPattern(), Push: p.GetPush(), NoForce: p.GetNoForce(), NoDelete: p.GetNoDelete()})
+	}
 	if ms := r.GetRemovedUnixMs(); ms != 0 {
 		at := time.UnixMilli(ms).UTC()
 		out.Removed = &at

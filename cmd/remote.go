@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"peer/git"
-	"peer/identity"
 	"peer/wire"
 )
 
@@ -35,6 +34,7 @@ type remoteHelper struct {
 	listing *listing // of the last "list for-push"
 
 	pushPatience time.Duration
+	onUnproved   string // see unprovedEnv
 }
 
 // runRemoteHelper speaks the remote helper protocol until git is done. args are
@@ -70,19 +70,22 @@ func newRemoteHelper(args []string, in io.Reader, out, errs io.Writer, h *Home) 
 	if len(args) == 0 {
 		return nil, usage("clone with: git clone peer://OWNER/NAME", "git-remote-peer is run by git, with the URL of a repository")
 	}
-	address, err := identity.ParseURL(args[len(args)-1], h.ExpandOwner)
+	address, err := h.ParseURL(args[len(args)-1])
 	if err != nil {
 		return nil, err
 	}
-	key, err := h.Key()
+	user, err := h.User()
 	if err != nil {
 		return nil, err
 	}
 	r := &remoteHelper{
-		client: &client{address: address, key: key, pins: pins{h.Dir}},
+		client: &client{address: address, user: user, pins: pins{h.Dir}, prove: true},
 		local:  new(git.Local),
 		in:     newCommands(in), out: out, errs: errs,
-		options: remoteOptions{verbosity: 1},
+		options: remoteOptions{verbosity: 1}, onUnproved: os.Getenv(unprovedEnv),
+	}
+	if u := r.onUnproved; u != "" && u != unprovedTake && u != unprovedRefuse {
+		return nil, usage("set it to "+unprovedTake+" or "+unprovedRefuse, "%s is %.40q", unprovedEnv, u)
 	}
 	r.say = &remoteText{w: errs, options: &r.options}
 	r.pushPatience, err = pushPatienceFrom(os.Getenv("PEER_PUSH_TIMEOUT"))

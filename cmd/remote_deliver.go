@@ -30,6 +30,7 @@ const (
 // and brings the first one's outcome back.
 type delivery struct {
 	client   *client
+	genesis  *replica.Genesis
 	signed   *wire.Signed
 	tx       *wire.Transaction
 	hasPack  bool
@@ -43,6 +44,9 @@ type delivery struct {
 	// maybe is set once an attempt ended such that the transaction may have been
 	// committed. Then no refusal of a later one proves that nothing happened.
 	maybe bool
+	// receipt is what proves the outcome, and proof the same as it was sent; nil: nothing does.
+	receipt *replica.Receipt
+	proof   *wire.Receipt
 }
 
 // unknownOutcome says that the time was up and nobody could tell whether the
@@ -60,21 +64,22 @@ func (e *unknownOutcome) Error() string {
 func (e *unknownOutcome) Unwrap() error { return e.last }
 
 // newDelivery signs a transaction. base is the index that the person has seen.
-func newDelivery(c *client, genesis *replica.Genesis, base uint64, atomic bool, ops []*wire.RefUpdate, options []string) (*delivery, error) {
-	public, id := c.key.Public(), make([]byte, replica.TransactionIDBytes)
+func newDelivery(c *client, genesis *replica.Genesis, base uint64, atomic bool, ops []*wire.Operation, options []string) (*delivery, error) {
+	public, id := c.user.Public(), make([]byte, replica.TransactionIDBytes)
 	rand.Read(id)
 	tx := &wire.Transaction{
 		Genesis: genesis.Hash[:], Signer: public[:], Id: id, Base: base, Window: replica.WindowMax,
-		Atomic: atomic, PushOptions: options,
+		Atomic: atomic, Operations: ops, PushOptions: options,
 	}
-	for _, op := range ops {
-		tx.Operations = append(tx.Operations, &wire.Operation{Kind: &wire.Operation_RefUpdate{RefUpdate: op}})
-	}
-	signed, err := replica.Seal(c.key, identity.DomainTransaction, tx)
+	signed, err := replica.Seal(c.user, identity.DomainTransaction, tx)
 	if err != nil {
 		return nil, fmt.Errorf("sign the push: %w", err)
 	}
-	return &delivery{client: c, signed: signed, tx: tx}, nil
+	return &delivery{client: c, genesis: genesis, signed: signed, tx: tx}, nil
+}
+
+func refOperation(u *wire.RefUpdate) *wire.Operation {
+	return &wire.Operation{Kind: &wire.Operation_RefUpdate{RefUpdate: u}}
 }
 
 // send tries until an outcome is known or the patience is at its end. s is the
@@ -229,7 +234,7 @@ func (a *attempt) stream(ctx context.Context) (*wire.PushDone, error) {
 // check refuses an outcome that is not this transaction's. A refusal of the
 // whole needs no proof: a replica can always refuse.
 func (d *delivery) check(done *wire.PushDone) error {
-	outcome, public := done.GetOutcome(), d.client.key.Public()
+	outcome, public := done.GetOutcome(), d.client.user.Public()
 	hash := sha256.Sum256(d.signed.GetBody())
 	ours := bytes.Equal(outcome.GetId(), d.tx.GetId()) && bytes.Equal(outcome.GetSigner(), public[:])
 	refused := outcome.GetResult().GetCode() != wire.Code_CODE_OK
@@ -243,7 +248,7 @@ func (d *delivery) check(done *wire.PushDone) error {
 	case len(outcome.GetResults()) != len(d.tx.GetOperations()):
 		return &protocolError{fmt.Sprintf("%d results for %d operations", len(outcome.GetResults()), len(d.tx.GetOperations()))}
 	}
-	return nil
+	return d.prove(done)
 }
 
 // final says that another attempt can't change anything.

@@ -52,12 +52,12 @@ func init() {
 // socketDialer is a dialer to a replica behind a unix socket.
 type socketDialer string
 
-func (d socketDialer) Session(ctx context.Context, _ string, _ bool) (wire.Stream, error) {
+func (d socketDialer) Session(ctx context.Context, _ string, _ bool) (wire.Session, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", string(d))
 	if err != nil {
-		return nil, err
+		return wire.Session{}, err
 	}
-	return socketStream{conn.(*net.UnixConn)}, nil
+	return wire.Session{Stream: socketStream{conn.(*net.UnixConn)}, To: []byte("fake replica")}, nil
 }
 
 func (d socketDialer) Close() error { return nil }
@@ -86,12 +86,25 @@ type fakeReplica struct {
 	conns    map[net.Conn]bool
 
 	// Hooks, each may be nil. They run with the lock held, and are set by hook.
-	greet  func(n int) *wire.Failure          // instead of a welcome to the nth session, from 0
-	before func(n int, s *fakeSession) bool   // the nth transaction has come, nothing else; true: handled
-	commit func(n int, s *fakeSession) bool   // it has been applied; true: no reply
-	listed func(n int) bool                   // the nth session's listing has been sent; true: break off
-	judge  func(*wire.RefUpdate) *wire.Result // nil: by compare-and-swap alone
-	stale  bool
+	greet  func(n int) *wire.Failure        // instead of a welcome to the nth session, from 0
+	before func(n int, s *fakeSession) bool // the nth transaction has come, nothing else; true: handled
+	commit func(n int, s *fakeSession) bool // it has been applied; true: no reply
+	listed func(n int) bool                 // the nth session's listing has been sent; true: break off
+	chains map[uint64][32]byte
+	// receipt makes what comes with an outcome.
+	receipt func(*wire.Outcome) *wire.Receipt
+	judge   func(*wire.RefUpdate) *wire.Result // nil: by compare-and-swap alone
+	stale   bool
+
+	// What proves listings: see remote_fakeproof_test.go.
+	pusher identity.Key // may write
+	proves bool
+	voices []uint64 // the seats that vouch
+	setBy  map[string]uint64
+	kept   map[uint64]*wire.Signed
+	lie    func(*fakeListing) // about a listing, before it is signed
+	forge  func(*fakeListing) // and afterwards
+	speak  func(*fakeSession) // instead of git
 }
 
 type fakeSession struct {
@@ -105,7 +118,8 @@ func newFakeReplica(t *testing.T, format string) *fakeReplica {
 	f := &fakeReplica{
 		t: t, dir: filepath.Join(root, "repo.git"), socket: filepath.Join(root, "s"),
 		owner: identity.KeyFromSeed([32]byte{7}), index: 1,
-		outcomes: map[string]*wire.Outcome{}, conns: map[net.Conn]bool{},
+		outcomes: map[string]*wire.Outcome{}, conns: map[net.Conn]bool{}, chains: map[uint64][32]byte{},
+		pusher: identity.KeyFromSeed([32]byte{8}), proves: true, voices: []uint64{1, 3}, setBy: map[string]uint64{}, kept: map[uint64]*wire.Signed{},
 	}
 	f.git(nil, "init", "--quiet", "--bare", "--object-format="+format, "--initial-branch=main", f.dir)
 	f.git(nil, "config", "uploadpack.allowFilter", "true")
@@ -129,10 +143,15 @@ func newFakeReplica(t *testing.T, format string) *fakeReplica {
 
 func (f *fakeReplica) newGenesis(format string) *replica.Genesis {
 	f.t.Helper()
+	pusher := f.pusher.Public()
 	g, err := replica.NewGenesis(f.owner, &wire.Genesis{
 		Name: "demo", ObjectFormat: format, DefaultBranch: "refs/heads/main",
-		Members:       []*wire.Member{{RaftId: 1, Peer: []byte(f.owner.PeerID()), Nonce: make([]byte, replica.NonceBytes)}},
-		Policy:        &wire.Policy{Version: 1},
+		Members: []*wire.Member{
+			{RaftId: 1, Peer: []byte(f.owner.PeerID()), Nonce: make([]byte, replica.NonceBytes)},
+			{RaftId: 2, Peer: []byte(fakeVoter(2).PeerID()), Nonce: make([]byte, replica.NonceBytes)},
+			{RaftId: 3, Peer: []byte(fakeVoter(3).PeerID()), Nonce: make([]byte, replica.NonceBytes)},
+		},
+		Policy:        &wire.Policy{Version: 1, Writers: [][]byte{pusher[:]}},
 		CreatedUnixMs: time.Now().UnixMilli(),
 	})
 	if err != nil {
@@ -192,6 +211,7 @@ func (s *fakeSession) serve(n int) {
 		Genesis: s.genesis.Signed, Index: s.index, Term: 1, Stale: s.stale,
 		Leader: []byte(s.owner.PeerID()), Peer: []byte(s.owner.PeerID()), Head: "refs/heads/main",
 	}
+	welcome.Proves = s.proves && hello.GetProve()
 	var failure *wire.Failure
 	if s.greet != nil {
 		failure = s.greet(n)
@@ -204,6 +224,13 @@ func (s *fakeSession) serve(n int) {
 	s.tell(&wire.ToClient{Kind: &wire.ToClient_Welcome{Welcome: welcome}})
 	switch hello.GetIntent() {
 	case wire.Intent_INTENT_FETCH:
+		if welcome.GetProves() {
+			s.prove(hello.GetProvedIndex())
+		}
+		if s.speak != nil {
+			s.speak(s)
+			return
+		}
 		s.tunnel("upload-pack")
 	case wire.Intent_INTENT_ARCHIVE:
 		s.tunnel("upload-archive")
@@ -213,7 +240,7 @@ func (s *fakeSession) serve(n int) {
 }
 
 func (s *fakeSession) tunnel(service string) {
-	c := exec.Command("git", service, s.dir)
+	c := exec.Command("git", "-c", "uploadpack.allowRefInWant=true", service, s.dir)
 	c.Env = append(cleanEnv(), "GIT_PROTOCOL=version=2")
 	in, _ := c.StdinPipe()
 	c.Stdout = s.UnixConn
@@ -275,7 +302,11 @@ func (s *fakeSession) push(n int) {
 }
 
 func (s *fakeSession) done(outcome *wire.Outcome) {
-	s.tell(&wire.ToClient{Kind: &wire.ToClient_Done{Done: &wire.PushDone{Outcome: outcome, Replicas: 3, Durable: 2}}})
+	done := &wire.PushDone{Outcome: outcome, Replicas: 3, Durable: 2, NoReceipt: "no receipt from a fake"}
+	if s.receipt != nil {
+		done.Receipt = s.receipt(outcome)
+	}
+	s.tell(&wire.ToClient{Kind: &wire.ToClient_Done{Done: done}})
 }
 
 func (s *fakeSession) ingest() bool {
@@ -329,6 +360,11 @@ func (f *fakeReplica) apply(signed *wire.Signed, tx *wire.Transaction) *wire.Out
 		}
 	}
 	f.git(strings.NewReader(updates.String()), "update-ref", "--stdin")
+	for i, op := range tx.GetOperations() {
+		if outcome.Results[i].GetCode() == wire.Code_CODE_OK {
+			f.setBy[op.GetRefUpdate().GetName()], f.kept[f.index] = f.index, signed
+		}
+	}
 	f.outcomes[string(tx.GetId())] = outcome
 	return outcome
 }

@@ -39,6 +39,7 @@ func newPerson(t *testing.T, f *fakeReplica) *person {
 			t.Fatal(err)
 		}
 	}
+	writeTestKey(t, p.home, f.pusher)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

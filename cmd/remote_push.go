@@ -112,7 +112,7 @@ func (r *remoteHelper) deliverBatch(ctx context.Context, batch []*refPush, haves
 	var unknown *unknownOutcome
 	switch {
 	case err == nil:
-		return nil, r.settle(ctx, batch, done)
+		return nil, r.settle(ctx, batch, d, done)
 	case ctx.Err() != nil, errors.As(err, &local), errors.As(err, &unknown):
 		return nil, fmt.Errorf("%s: %w", r.client.address.Name, err)
 	case errors.As(err, &said):
@@ -122,7 +122,7 @@ func (r *remoteHelper) deliverBatch(ctx context.Context, batch []*refPush, haves
 }
 
 func (r *remoteHelper) newDelivery(batch []*refPush, haves []git.OID) (*delivery, error) {
-	var ops []*wire.RefUpdate
+	var ops []*wire.Operation
 	var news []git.OID
 	hasPack := false
 	there := make(map[git.OID]bool, len(haves))
@@ -130,7 +130,7 @@ func (r *remoteHelper) newDelivery(batch []*refPush, haves []git.OID) (*delivery
 		there[oid] = true
 	}
 	for _, p := range batch {
-		ops = append(ops, p.update())
+		ops = append(ops, refOperation(p.update()))
 		if news = appendNew(news, p.new); !p.new.IsZero() && !there[p.new] {
 			hasPack = true
 		}
@@ -158,7 +158,7 @@ func (r *remoteHelper) newDelivery(batch []*refPush, haves []git.OID) (*delivery
 }
 
 // settle takes over what the log says of each ref.
-func (r *remoteHelper) settle(ctx context.Context, batch []*refPush, done *wire.PushDone) error {
+func (r *remoteHelper) settle(ctx context.Context, batch []*refPush, d *delivery, done *wire.PushDone) error {
 	outcome := done.GetOutcome()
 	if whole := outcome.GetResult(); whole.GetCode() != wire.Code_CODE_OK {
 		for _, p := range batch {
@@ -176,7 +176,10 @@ func (r *remoteHelper) settle(ctx context.Context, batch []*refPush, done *wire.
 		}
 	}
 	if moved {
-		r.say.line(receiptLine(done))
+		r.say.line(receiptLine(done, d.receipt))
+	}
+	if err := d.keepReceipt(); err != nil {
+		warn(r.errs, "the push is committed, but this home could not keep its receipt: %v", err)
 	}
 	if err := r.client.pins.remember(ctx, r.listing.genesis.Repo, r.listing.genesis.Name, r.listing.genesis.Hash, outcome.GetIndex()); err != nil {
 		warn(r.errs, "the push is committed, but this home could not note it: %v", err)

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"peer/git"
 	"peer/node/control"
+	"peer/replica"
 	"peer/wire"
 )
 
@@ -71,25 +73,33 @@ var codeReasons = map[wire.Code]string{
 	wire.Code_CODE_LIST_AGAIN:    "this push rests on a listing that is too old, push again",
 	wire.Code_CODE_ID_REUSED:     "the ID of this push was used before, push again",
 	wire.Code_CODE_MALFORMED:     "malformed transaction",
+	wire.Code_CODE_NOT_FORWARD:   "protected: it moves forward only, fetch first",
 }
 
 // explain says why the log refused a ref.
 func (r *remoteHelper) explain(ctx context.Context, p *refPush, result *wire.Result) string {
-	switch code := result.GetCode(); code {
+	switch result.GetCode() {
 	case wire.Code_CODE_STALE:
 		return r.explainStale(ctx, p)
 	case wire.Code_CODE_SIBLING:
 		return whyAtomic
 	default:
-		reason, ok := codeReasons[code]
-		if !ok {
-			reason = "refused with code " + code.String()
-		}
-		if detail := plainText(result.GetDetail(), messageBytesMax); detail != "" {
-			reason += ": " + detail
-		}
-		return reason
+		return reasonOf(result)
 	}
+}
+
+// reasonOf says in words why the log refused a ref.
+func reasonOf(result *wire.Result) string {
+	code := result.GetCode()
+	reason, ok := codeReasons[code]
+	if !ok {
+		reason = "refused with code " + code.String()
+	}
+	detail := plainText(result.GetDetail(), messageBytesMax)
+	if detail != "" && code != wire.Code_CODE_DELETES_HEAD { // scripts know git's own line, which names the branch as well
+		reason += ": " + detail
+	}
+	return reason
 }
 
 // explainStale finds out what a ref that moved under a push means for the
@@ -144,12 +154,19 @@ func isAncestor(ctx context.Context, old, new git.OID) bool {
 	return c.Run(ctx) == nil
 }
 
-// receiptLine says what an acknowledged push rests on.
-func receiptLine(done *wire.PushDone) string {
-	replicas := done.GetReplicas()
-	line := fmt.Sprintf("committed at index %d on %d of %d replicas", done.GetOutcome().GetIndex(), min(done.GetDurable(), replicas), replicas)
-	if replicas == 1 {
-		line = fmt.Sprintf("committed at index %d, unreplicated: this repository has one replica", done.GetOutcome().GetIndex())
+// receiptLine says what an acknowledged push rests on: a receipt that was checked, or
+// the leader's word alone.
+func receiptLine(done *wire.PushDone, r *replica.Receipt) string {
+	index, on, of := done.GetOutcome().GetIndex(), uint64(min(done.GetDurable(), done.GetReplicas())), uint64(done.GetReplicas())
+	if r != nil {
+		on, of = uint64(len(r.Signers)), uint64(r.Voters())
+	}
+	line := fmt.Sprintf("committed at index %d on %d of %d replicas", index, on, of)
+	if of == 1 {
+		line = fmt.Sprintf("committed at index %d, unreplicated: this repository has one replica", index)
+	}
+	if r == nil {
+		line += ", says the leader: " + cmp.Or(plainText(done.GetNoReceipt(), messageBytesMax), "no receipt")
 	}
 	return line
 }

@@ -58,5 +58,9 @@ func retryReason(err error) string {
 			return "the replica is busy, retrying"
 		}
 	}
+	var unproved *unprovedError
+	if errors.As(err, &unproved) {
+		return "too few voters vouch for what the replica lists, retrying"
+	}
 	return "leader changed, retrying"
 }

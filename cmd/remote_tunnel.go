@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"peer/git"
 	"peer/wire"
 )
 
@@ -23,7 +24,13 @@ func (r *remoteHelper) connect(ctx context.Context, service string) (done bool, 
 	default:
 		return false, r.reply("fallback\n")
 	}
-	s, err := r.open(ctx, intent, fetchPatience, func(*session) error { return nil })
+	var listing *git.Listing
+	s, err := r.open(ctx, intent, fetchPatience, func(s *session) (err error) {
+		if wantsProof(intent) {
+			listing, err = r.prove(ctx, s)
+		}
+		return err
+	})
 	if err != nil {
 		return true, err
 	}
@@ -35,21 +42,39 @@ func (r *remoteHelper) connect(ctx context.Context, service string) (done bool, 
 		s.abort()
 		return true, err
 	}
-	return true, r.tunnel(ctx, s)
+	return true, r.tunnel(ctx, s, listing)
 }
 
 // tunnel copies both ways until the replica has said all. When the stream
 // breaks it returns at once, for git would wait for ever for an answer to its
 // next request. The goroutine that reads from git can't be interrupted there,
-// and ends with the process.
-func (r *remoteHelper) tunnel(ctx context.Context, s *session) error {
-	go func() {
-		// The bytes that follow the connect line may lie in the reader already.
-		if _, err := io.CopyBuffer(struct{ io.Writer }{s.stream}, struct{ io.Reader }{r.in.in}, make([]byte, tunnelBytes)); err == nil {
-			_ = s.stream.CloseWrite()
-		}
-	}()
-	_, err := io.CopyBuffer(struct{ io.Writer }{r.out}, struct{ io.Reader }{s.stream}, make([]byte, tunnelBytes))
+// and ends with the process. Where there is a listing, that is what git is told,
+// and the replica speaks only when git asked it for something else.
+func (r *remoteHelper) tunnel(ctx context.Context, s *session, listing *git.Listing) error {
+	copied := make(chan error, 1)
+	if listing != nil {
+		go func() { copied <- r.speak(s, *listing) }()
+	} else {
+		go func() {
+			// The bytes that follow the connect line may lie in the reader already.
+			_, err := io.CopyBuffer(struct{ io.Writer }{s.stream}, struct{ io.Reader }{r.in.in}, make([]byte, tunnelBytes))
+			if err == nil {
+				_ = s.stream.CloseWrite()
+			} else {
+				_ = s.stream.Reset()
+			}
+		}()
+		go func() {
+			_, err := io.CopyBuffer(struct{ io.Writer }{r.out}, struct{ io.Reader }{s.stream}, make([]byte, tunnelBytes))
+			copied <- err
+		}()
+	}
+	var err error
+	select {
+	case err = <-copied:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		s.abort()
 		if ctx.Err() != nil {
@@ -58,5 +83,19 @@ func (r *remoteHelper) tunnel(ctx context.Context, s *session) error {
 		return fmt.Errorf("%s: the connection to the replica broke: %w", r.client.address.Name, err)
 	}
 	s.close()
+	return nil
+}
+
+// speak has git speak to the replica, for all but the refs.
+func (r *remoteHelper) speak(s *session, listing git.Listing) error {
+	if err := git.AnswerLsRefs(r.in.in, s.stream, s.stream, r.out, listing); err != nil {
+		return err
+	}
+	// Git has what it asked for. The replica may end in good order, if it does so soon.
+	_ = s.timely(func() error {
+		err := s.stream.CloseWrite()
+		_, _ = io.CopyN(io.Discard, s.stream, tunnelBytes)
+		return err
+	})
 	return nil
 }

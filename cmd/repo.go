@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
 	"peer/node/control"
 	"peer/node/control/pb"
@@ -14,6 +15,13 @@ type repoCmd struct {
 	Show   repoShowCmd   `cmd:"" help:"Describe a repository and its replicas."`
 	Lock   repoLockCmd   `cmd:"" help:"Keep others from pushing for a while."`
 	Unlock repoUnlockCmd `cmd:"" help:"Let others push again."`
+
+	Allow   repoAllowCmd   `cmd:"" help:"Let people push, or do more or less."`
+	Deny    repoDenyCmd    `cmd:"" help:"Take people's roles away."`
+	Rekey   repoRekeyCmd   `cmd:"" help:"Have your key take the place of one that you had before."`
+	Protect repoProtectCmd `cmd:"" help:"Say who may push to some refs, and how."`
+
+	DefaultBranch repoDefaultBranchCmd `cmd:"" help:"Make another branch the one that a clone checks out."`
 
 	Replicas repoReplicasCmd `cmd:"" help:"Show or change which nodes hold a repository."`
 	Rm       repoRmCmd       `cmd:"" help:"End a repository, for everybody."`
@@ -60,16 +68,32 @@ func (c *repoShowCmd) Run(ctx context.Context, a *app) error {
 		if c.JSON {
 			return printJSON(a.out, repoOf(r))
 		}
-		return printRepo(a.out, r)
+		aliases, err := a.home.Aliases()
+		if err != nil {
+			return err
+		}
+		return printRepo(a.out, r, petnames(aliases))
 	})
 }
 
-func printRepo(w io.Writer, r *pb.Repo) error {
+// privateText is what private means, in a line.
+const privateText = "only those with a role, and the nodes that hold it, may read it or learn that it is there"
+
+func printRepo(w io.Writer, r *pb.Repo, names map[string]string) error {
 	return table(w, func(line func(string, ...any)) {
 		line("name\t%s", r.GetName())
-		line("owner\t%s", r.GetOwner())
+		if r.GetPolicy() == nil {
+			line("owner\t%s", r.GetOwner())
+		}
+		printPolicy(line, r.GetPolicy(), names)
 		line("URL\t%s", r.GetUrl())
+		if r.GetPrivate() {
+			line("private\t%s", privateText)
+		}
 		line("ID\t%s", r.GetId())
+		if r.GetHead() != "" {
+			line("default\t%s", strings.TrimPrefix(r.GetHead(), "refs/heads/"))
+		}
 		line("state\tindex %d, term %d, %s", r.GetIndex(), r.GetTerm(), healthOf(r))
 		for _, p := range r.GetReplicas() {
 			line("replica\t%s  %s", p.GetPeer(), describeReplica(r, p))

@@ -29,7 +29,7 @@ func (c *repoLockCmd) Run(ctx context.Context, a *app) error {
 	if c.TTL < lockTTLMin || c.TTL > lockTTLMax {
 		return usage("--ttl 10m, for instance", "--ttl: want between %s and %s", lockTTLMin, lockTTLMax)
 	}
-	return a.callRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
+	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
 		reply, err := node.AcquireLock(ctx, &pb.AcquireLockRequest{
 			Repo: repo, TtlMs: c.TTL.Milliseconds(), Reason: c.Reason, Token: c.Token,
 		})
@@ -56,7 +56,7 @@ type repoUnlockCmd struct {
 
 // Run gives the lock back.
 func (c *repoUnlockCmd) Run(ctx context.Context, a *app) error {
-	return a.callRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
+	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
 		token := c.Token
 		if token == 0 {
 			var err error
@@ -82,11 +82,11 @@ func (a *app) ownLock(ctx context.Context, node *control.Client, repo string) (u
 	if lock == nil {
 		return 0, &control.Error{Code: wire.FailureCode_FAILURE_NOT_FOUND, Message: "nobody holds a lock on " + r.GetName()}
 	}
-	key, err := a.home.Key()
+	key, err := a.home.Me()
 	if err != nil {
 		return 0, err
 	}
-	if lock.Owner != key.Public().DID() {
+	if lock.Owner != key.DID() {
 		return 0, &control.Error{Code: wire.FailureCode_FAILURE_NOT_ALLOWED, Message: "the lock on " + r.GetName() + " is not yours: " + describeLock(lock)}
 	}
 	return lock.Token, nil

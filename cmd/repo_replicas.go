@@ -33,7 +33,7 @@ func (c *repoReplicasCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	changes := len(c.Add)+len(c.Remove)+len(c.Prefer) > 0 || c.Count != 0 || c.Grace != "" || c.Stay != nil
-	return a.callRepoFor(ctx, callTimeout+c.Wait, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
+	return a.callRepoFor(ctx, callTimeout+c.Wait, changes, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
 		request.Repo = repo
 		if !changes {
 			r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})

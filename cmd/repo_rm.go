@@ -16,7 +16,7 @@ type repoRmCmd struct {
 
 // Run ends a repository: a tombstone signed by its owner takes its place.
 func (c *repoRmCmd) Run(ctx context.Context, a *app) error {
-	return a.callRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
+	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
 		r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
 		if err != nil {
 			return err

@@ -40,19 +40,32 @@ func (h *Home) ResolveRepo(arg string) (RepoRef, error) {
 func (h *Home) resolveAddress(arg string) (identity.Address, error) {
 	switch {
 	case strings.HasPrefix(arg, identity.URLScheme):
-		return identity.ParseURL(arg, h.ExpandOwner)
+		return h.ParseURL(arg)
 	case strings.Contains(arg, "/"):
-		return identity.ParseOwnerAndName(arg, h.ExpandOwner)
+		address, err := identity.ParseOwnerAndName(arg, h.ExpandOwner)
+		if err != nil {
+			return address, err
+		}
+		return h.founder(address)
 	}
 	name := strings.TrimSuffix(arg, ".git")
 	if err := identity.CheckName(name); err != nil {
 		return identity.Address{}, err
 	}
-	key, err := h.Key()
+	key, err := h.Me()
 	if err != nil {
 		return identity.Address{}, err
 	}
-	return identity.Address{Owner: key.Public(), Name: name}, nil
+	return h.founder(identity.Address{Owner: key, Name: name})
+}
+
+// ParseURL reads a peer:// URL, petnames and former keys of one's own included.
+func (h *Home) ParseURL(url string) (identity.Address, error) {
+	address, err := identity.ParseURL(url, h.ExpandOwner)
+	if err != nil {
+		return address, err
+	}
+	return h.founder(address)
 }
 
 func (h *Home) explainRepo(arg string, err error) error {
@@ -69,8 +82,7 @@ func (h *Home) explainRepo(arg string, err error) error {
 // ExpandOwner turns a petname, or me, into a key.
 func (h *Home) ExpandOwner(petname string) (identity.PublicKey, error) {
 	if petname == aliasMe {
-		key, err := h.Key()
-		return key.Public(), err
+		return h.Me()
 	}
 	aliases, err := h.Aliases()
 	if err != nil {

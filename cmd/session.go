@@ -30,15 +30,17 @@ func (e *unreachable) Unwrap() error { return e.error }
 // errNobody says that no replica answered at all.
 var errNobody = fmt.Errorf("no replica answers within %v", sessionOpenMax)
 
-// client opens sessions with one repository, in the name of a home's key.
+// client opens sessions with one repository, in the name of a home's user.
 type client struct {
 	address identity.Address
-	key     identity.Key
+	user    identity.Signer
 	pins    pins
 	dial    func(context.Context) (dialer, error)
 	dialer  dialer // nil until needed, and again after it failed
 
 	gitVersion wire.GitVersion // that a FETCH begins with
+	prove      bool            // a FETCH is to begin with a listing that is proved
+	known      proved          // as of the last hello that asked for that
 }
 
 // Close lets go of the way to the replicas.
@@ -54,7 +56,13 @@ func (c *client) Close() error {
 // open says hello and checks the welcome. A refusal is a *control.Error. The
 // session lives until it is closed, or ctx ends.
 func (c *client) open(ctx context.Context, intent wire.Intent) (*session, error) {
-	hello, pinned, err := c.hello(intent)
+	// A person is asked for the passphrase before a replica waits for the hello.
+	if sealed, ok := c.user.(*sealedKey); ok {
+		if err := sealed.unlock(); err != nil {
+			return nil, err
+		}
+	}
+	pinned, err := c.pins.lookup(c.address.RepoID())
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +74,11 @@ func (c *client) open(ctx context.Context, intent wire.Intent) (*session, error)
 		s := &session{stream: stream, cancel: cancel}
 		// Reset is what makes a blocked read or write return.
 		s.unwatch = context.AfterFunc(ctx, func() { _ = stream.Reset() })
-		if err = s.greet(hello, c.address); err == nil {
+		var hello *wire.Signed
+		if hello, err = c.hello(intent, pinned, stream.To); err == nil {
+			err = s.greet(hello, c.address)
+		}
+		if err == nil {
 			err = c.admit(s, pinned)
 		}
 		var refusal *control.Error
@@ -89,11 +101,11 @@ func (c *client) open(ctx context.Context, intent wire.Intent) (*session, error)
 	return nil, err
 }
 
-func (c *client) stream(ctx context.Context, push bool) (wire.Stream, error) {
+func (c *client) stream(ctx context.Context, push bool) (wire.Session, error) {
 	if c.dialer == nil {
 		d, err := c.dial(ctx)
 		if err != nil {
-			return nil, &unreachable{err}
+			return wire.Session{}, &unreachable{err}
 		}
 		c.dialer = d
 	}
@@ -106,22 +118,23 @@ func (c *client) stream(ctx context.Context, push bool) (wire.Stream, error) {
 	if !errors.As(err, &refusal) || refusal.Unknown {
 		_ = c.Close()
 	}
-	return nil, err
+	return wire.Session{}, err
 }
 
-func (c *client) hello(intent wire.Intent) (*wire.Signed, pin, error) {
-	repo, user := c.address.RepoID(), c.key.Public()
-	pinned, err := c.pins.lookup(repo)
-	if err != nil {
-		return nil, pin{}, err
-	}
+// hello is for the replica that to names alone: nobody else can open a session by it.
+func (c *client) hello(intent wire.Intent, pinned pin, to []byte) (*wire.Signed, error) {
+	repo, user := c.address.RepoID(), c.user.Public()
 	nonce := make([]byte, nonceBytes)
 	rand.Read(nonce)
-	signed, err := replica.Seal(c.key, identity.DomainHello, &wire.Hello{
+	prove := c.prove && wantsProof(intent)
+	if prove {
+		c.known = readProved(c.pins.dir, pinned.hash())
+	}
+	return replica.Seal(c.user, identity.DomainHello, &wire.Hello{
 		Version: helloVersion, Repo: repo[:], Genesis: pinned.hash(), User: user[:],
 		Nonce: nonce, SeenIndex: pinned.SeenIndex, Intent: intent, GitVersion: c.gitVersion,
+		To: to, Prove: prove, ProvedIndex: c.known.index,
 	})
-	return signed, pinned, err
 }
 
 // remember moves the seen index on, so that no replica ever answers this home
@@ -160,9 +173,14 @@ func temporary(err error) bool {
 		}
 		return refusal.Unknown
 	}
+	var unproved *unprovedError
+	if errors.As(err, &unproved) {
+		return unproved.soon
+	}
 	var conflict *genesisConflict
 	var broken *protocolError
 	var alone *unreachable
-	final := errors.As(err, &conflict) || errors.As(err, &broken) || errors.As(err, &alone) || errors.Is(err, errNobody)
+	final := errors.As(err, &conflict) || errors.As(err, &broken) || errors.As(err, &alone) || errors.Is(err, errNobody) ||
+		errors.Is(err, identity.ErrLocked)
 	return !final
 }

@@ -13,6 +13,6 @@ type dialer interface {
 	// with push set, to the leader where one is known. The context bounds the
 	// opening and the stream's life. The caller closes or resets the stream, and
 	// a Reset makes a blocked Read and Write return.
-	Session(ctx context.Context, repo string, push bool) (wire.Stream, error)
+	Session(ctx context.Context, repo string, push bool) (wire.Session, error)
 	Close() error
 }

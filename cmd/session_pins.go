@@ -35,6 +35,8 @@ type pin struct {
 	Genesis   string `json:"genesis"` // hash, in hexadecimal
 	SeenIndex uint64 `json:"seen_index"`
 	Name      string `json:"name"`
+	// Vouched is the last state that a majority vouched for; nil: none ever did.
+	Vouched *vouchedPin `json:"vouched,omitempty"`
 }
 
 // hash is the pinned genesis hash; empty at first contact.
@@ -105,7 +107,7 @@ func (p pins) remember(ctx context.Context, repo identity.RepoID, name string, g
 		return p.conflict(repo, name, have.Genesis, genesis.String())
 	}
 	first := have.Genesis == ""
-	file.Repos[repo.String()] = pin{Genesis: genesis.String(), SeenIndex: max(have.SeenIndex, index), Name: name}
+	file.Repos[repo.String()] = pin{Genesis: genesis.String(), SeenIndex: max(have.SeenIndex, index), Name: name, Vouched: have.Vouched}
 	return p.write(file, first)
 }
 

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -37,6 +38,8 @@ func (s *session) refs() ([]git.Ref, error) {
 			refs = append(refs, git.Ref{Name: ref.GetName(), OID: oid})
 		}
 		if list.GetDone() {
+			// Replicas send them as they come, and git reports on a push in the order of the listing.
+			slices.SortFunc(refs, func(a, b git.Ref) int { return strings.Compare(a.Name, b.Name) })
 			return refs, nil
 		}
 		if len(list.GetRefs()) == 0 {

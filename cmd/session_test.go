@@ -42,8 +42,12 @@ func (s pipeStream) SetDeadline(t time.Time) error {
 // dialFunc is a dialer.
 type dialFunc func() (wire.Stream, error)
 
-func (d dialFunc) Session(context.Context, string, bool) (wire.Stream, error) { return d() }
-func (d dialFunc) Close() error                                               { return nil }
+func (d dialFunc) Session(context.Context, string, bool) (wire.Session, error) {
+	s, err := d()
+	return wire.Session{Stream: s}, err
+}
+
+func (d dialFunc) Close() error { return nil }
 
 // scripted is a dialer to a replica that says what serve does, whatever it is asked.
 func scripted(t *testing.T, hasty bool, serve func(net.Conn)) dialer {
@@ -82,7 +86,7 @@ func welcomeFrame(g *wire.Signed, index uint64) *wire.ToClient {
 
 func testClient(dir string, d dialer) *client {
 	return &client{
-		address: identity.Address{Owner: testOwner.Public(), Name: "demo"}, key: testUser, pins: pins{dir},
+		address: identity.Address{Owner: testOwner.Public(), Name: "demo"}, user: testUser, pins: pins{dir},
 		dial: func(context.Context) (dialer, error) { return d, nil },
 	}
 }
@@ -289,7 +293,7 @@ func pushOver(ctx context.Context, cl *client, pack string) error {
 	if _, err := s.refs(); err != nil {
 		return err
 	}
-	d, err := newDelivery(cl, s.genesis, s.welcome.GetIndex(), false, []*wire.RefUpdate{{Name: "refs/heads/x", New: bytes.Repeat([]byte{2}, 20)}}, nil)
+	d, err := newDelivery(cl, s.genesis, s.welcome.GetIndex(), false, []*wire.Operation{refOperation(&wire.RefUpdate{Name: "refs/heads/x", New: bytes.Repeat([]byte{2}, 20)})}, nil)
 	if err != nil {
 		return err
 	}

@@ -22,9 +22,13 @@ type statusJSON struct {
 	Repos    []repoJSON      `json:"repos"`
 	GRPCAddr string          `json:"grpc_addr,omitempty"` // where it listens
 	GitAddr  string          `json:"git_addr,omitempty"`
-	GitDID   string          `json:"git_did,omitempty"` // whose pushes the git daemon signs
+	HTTPAddr string          `json:"http_addr,omitempty"`
+	GitDID   string          `json:"git_did,omitempty"` // as whom the git daemon reads and pushes
 	Version  string          `json:"version,omitempty"`
 	Home     string          `json:"home"`
+	Accept   string          `json:"accept,omitempty"` // whose repositories it takes
+	Used     int64           `json:"used_bytes"`       // by all repositories
+	Left     int64           `json:"left_bytes"`       // for them
 }
 
 type connectedJSON struct {
@@ -53,7 +57,8 @@ func statusOf(s *pb.StatusReply, home *Home) statusJSON {
 	out := statusJSON{
 		PeerID: s.GetPeerId(), DID: s.GetDid(), Addrs: append([]string{}, s.GetAddrs()...),
 		Peers: []connectedJSON{}, Repos: reposOf(s.GetRepos()),
-		GRPCAddr: s.GetGrpcAddr(), GitAddr: s.GetGitAddr(), GitDID: s.GetGitDid(), Version: s.GetVersion(), Home: home.Dir,
+		GRPCAddr: s.GetGrpcAddr(), GitAddr: s.GetGitAddr(), HTTPAddr: s.GetHttpAddr(), GitDID: s.GetGitDid(), Version: s.GetVersion(), Home: home.Dir,
+		Accept: s.GetAccept(), Used: s.GetUsedBytes(), Left: s.GetLeftBytes(),
 	}
 	for _, p := range s.GetPeers() {
 		out.Peers = append(out.Peers, connectedJSON{PeerID: p.GetPeerId(), Addr: p.GetAddr()})
@@ -75,8 +80,14 @@ func printStatus(w io.Writer, s *pb.StatusReply, home *Home) error {
 		if s.GetGitAddr() != "" {
 			line("git\tgit://%s/", s.GetGitAddr())
 		}
+		if s.GetHttpAddr() != "" {
+			line("git\thttp://%s/", s.GetHttpAddr())
+		}
 		if s.GetGitDid() != "" {
-			line("git pushes\tas %s", s.GetGitDid())
+			line("git daemon\treads and pushes as %s", s.GetGitDid())
+		}
+		if s.GetAccept() != "" { // a bootstrap node takes none
+			line("takes\trepositories of %s; they take %d MiB, and %d MiB are left", s.GetAccept(), s.GetUsedBytes()>>20, s.GetLeftBytes()>>20)
 		}
 		if len(s.GetPeers()) == 0 {
 			line("peers\tnone")
@@ -88,7 +99,11 @@ func printStatus(w io.Writer, s *pb.StatusReply, home *Home) error {
 			line("repos\tnone")
 		}
 		for _, r := range s.GetRepos() {
-			line("repo\t%s  index %d, %s", r.GetName(), r.GetIndex(), healthOf(r))
+			private := ""
+			if r.GetPrivate() {
+				private = ", private"
+			}
+			line("repo\t%s  index %d, %s%s", r.GetName(), r.GetIndex(), healthOf(r), private)
 		}
 	})
 }

@@ -10,9 +10,10 @@ import (
 )
 
 type verifyCmd struct {
-	Repo string `arg:"" help:"NAME of your own, OWNER/NAME, a peer:// URL or an ID."`
-	Deep bool   `help:"Read every byte of every object, which takes a while."`
-	JSON bool   `name:"json" help:"Print JSON."`
+	Repo    string   `arg:"" optional:"" help:"NAME of your own, OWNER/NAME, a peer:// URL or an ID."`
+	Deep    bool     `help:"Read every byte of every object, which takes a while."`
+	Receipt []string `help:"Check a receipt instead, offline; two are compared." placeholder:"FILE" sep:"none"`
+	JSON    bool     `name:"json" help:"Print JSON."`
 }
 
 type verifyJSON struct {
@@ -41,7 +42,13 @@ var errDamage = errors.New("not all is as it should be")
 
 // Run has every replica check itself.
 func (c *verifyCmd) Run(ctx context.Context, a *app) error {
-	return a.look(ctx, c.Repo, func(from looker, repo string) error {
+	switch {
+	case (c.Repo == "") == (len(c.Receipt) == 0), len(c.Receipt) > 0 && c.Deep:
+		return usage("peer verify REPO asks its replicas; peer verify --receipt FILE asks nobody", "name a repository, or receipts")
+	case len(c.Receipt) > 0:
+		return verifyReceipts(a.out, c.Receipt, c.JSON)
+	}
+	return a.look(ctx, c.Repo, true, func(from looker, repo string) error {
 		out := verifyJSON{OK: true, Replicas: []verifiedJSON{}}
 		err := from.Verify(ctx, &pb.VerifyRequest{Repo: repo, Deep: c.Deep}, func(r *pb.VerifyReply) error {
 			if !r.GetDone() {

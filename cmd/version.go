@@ -28,6 +28,11 @@ type versionInfo struct {
 	Platform string `json:"platform"`
 }
 
+// release is the version of a release that is not built by its module's version:
+//
+//	go build -ldflags "-X peer/cmd.release=v1.2.3"
+var release string
+
 // Version is the version of this program, as nodes tell it each other.
 func Version() string { return buildVersion().Version }
 
@@ -39,6 +44,9 @@ func buildVersion() versionInfo {
 	}
 	if main := info.Main.Version; main != "" && main != "(devel)" {
 		v.Version = main
+	}
+	if release != "" {
+		v.Version = release
 	}
 	for _, s := range info.Settings {
 		switch s.Key {

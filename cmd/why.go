@@ -28,7 +28,7 @@ type reasonJSON struct {
 func (c *whyCmd) Run(ctx context.Context, a *app) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return a.look(ctx, c.Repo, func(from looker, repo string) error {
+	return a.look(ctx, c.Repo, true, func(from looker, repo string) error {
 		r, err := from.Why(ctx, &pb.WhyRequest{Repo: repo})
 		if err != nil {
 			return err

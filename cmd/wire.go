@@ -27,7 +27,9 @@ type nodeParts struct {
 	transport *transport.Transport
 	node      *node.Node   // nil on a bootstrap node
 	git       *gitd.Server // nil unless it listens
+	http      *gitd.HTTPServer
 	control   *control.Server
+	door      *door
 	network   Network
 
 	closing sync.Once
@@ -84,23 +86,24 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 	if err != nil {
 		return err
 	}
+	p.door = newDoor(cfg, p)
+	if err := p.door.look(context.WithoutCancel(ctx)); err != nil {
+		cfg.Log.Warn("the door for guests stays closed", "error", err)
+	}
 	backend := &backend{cfg: cfg, parts: p}
 	if !cfg.Bootstrap {
 		p.node, err = node.Open(ctx, node.Config{
-			Key: cfg.Key, ReposDir: cfg.ReposDir, Network: p.transport, Store: p.store, Logger: cfg.Log,
-			Closed: cfg.Secret != "", Version: Version(), Fail: failAt(os.Getenv("PEER_FAIL_AT")),
-			Stay: cfg.Stay, LogKeep: logKeep(os.Getenv("PEER_LOG_KEEP")),
+			Key: cfg.Key, User: cfg.User, ReposDir: cfg.ReposDir, Network: p.transport, Store: p.store, Logger: cfg.Log,
+			Closed: cfg.Secret != "", Hosts: cfg.Accept.hosts(), RoomBytes: cfg.RoomBytes, Version: Version(), Fail: failAt(os.Getenv("PEER_FAIL_AT")),
+			Stay: cfg.Stay, LogKeep: logKeep(os.Getenv("PEER_LOG_KEEP")), RepairEvery: duration(os.Getenv("PEER_REPAIR_EVERY")),
 			GCGrace: duration(os.Getenv("PEER_GC_GRACE")), MaintainEvery: duration(os.Getenv("PEER_MAINTAIN_EVERY")),
 		})
 		if err != nil {
 			return err
 		}
 	}
-	if p.node != nil && cfg.GitAddr != "" {
-		if p.git, backend.gitDID, err = serveGit(context.WithoutCancel(ctx), cfg, p.node); err != nil {
-			return err
-		}
-		backend.git = p.git.Addr()
+	if err := serveGit(context.WithoutCancel(ctx), cfg, p, backend); err != nil {
+		return err
 	}
 	p.control, err = control.Serve(context.WithoutCancel(ctx), control.Options{
 		SocketPath: cfg.Home.SocketPath(), TCPAddr: cfg.GRPCAddr, TokenPath: cfg.Home.TokenPath(),
@@ -120,6 +123,9 @@ func (p *nodeParts) watch() {
 	}
 	for {
 		p.saveNetwork()
+		if err := p.door.look(context.Background()); err != nil {
+			p.door.cfg.Log.Warn("the door for guests", "error", err)
+		}
 		select {
 		case <-ticker.C:
 		case <-stopped:
@@ -170,6 +176,12 @@ func (p *nodeParts) Close() error {
 		}
 		if p.git != nil {
 			p.err = errors.Join(p.err, p.git.Close())
+		}
+		if p.http != nil {
+			p.err = errors.Join(p.err, p.http.Close())
+		}
+		if p.door != nil {
+			p.err = errors.Join(p.err, p.door.Close())
 		}
 		if p.transport != nil && p.node != nil {
 			p.saveNetwork()

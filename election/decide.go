@@ -17,6 +17,9 @@ type Member struct {
 	Alive bool
 	// InSync: holds all that is committed, as far as the deciding member knows.
 	InSync bool
+	// Unfit: it has what it needs to lead, but pushes would fail there, or fetches.
+	// It leads where nobody better can.
+	Unfit bool
 	// RoundTripMicros is how long a message to it and back takes; zero where that
 	// is not known, and for the deciding member.
 	RoundTripMicros int64
@@ -29,7 +32,7 @@ type View struct {
 	Members []Member
 	// Busy: the leader has pushes in flight, or is already handing over.
 	Busy bool
-	// Stay: a leader does not hand over to a better one.
+	// Stay: a leader that is fit does not hand over to a better one.
 	Stay bool
 }
 
@@ -70,7 +73,7 @@ func Decide(v View) Action {
 	switch {
 	case v.Leader == None && v.MajorityAlive() && self.InSync:
 		return Action{Do: Campaign, Rank: v.above(self)}
-	case v.Leader == v.Self && !v.Busy && !v.Stay:
+	case v.Leader == v.Self && !v.Busy && (!v.Stay || self.Unfit):
 		if best := v.bestNear(self); best.ID != self.ID {
 			return Action{Do: TransferTo, Target: best.ID}
 		}
@@ -100,6 +103,9 @@ func (v View) member(id ID) (Member, bool) {
 
 // before says whether m should lead rather than other.
 func (m Member) before(other Member) bool {
+	if m.Unfit != other.Unfit {
+		return other.Unfit
+	}
 	if m.Priority != other.Priority {
 		return m.Priority > other.Priority
 	}

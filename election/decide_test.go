@@ -7,13 +7,13 @@ import (
 )
 
 // group makes up members by letter: upper case is alive and in sync, lower case
-// alive and behind; a dash after a letter means not alive.
+// alive and behind; a dash after a letter means not alive, a question mark unfit.
 func group(spelling string) (members []Member) {
 	for i := 0; i < len(spelling); i++ {
 		c := spelling[i]
 		m := Member{ID: ID(c | 0x20), Alive: true, InSync: c < 'a'}
-		if i+1 < len(spelling) && spelling[i+1] == '-' {
-			m.Alive = false
+		if rest := spelling[i+1:]; rest != "" && (rest[0] == '-' || rest[0] == '?') {
+			m.Alive, m.Unfit = rest[0] != '-', rest[0] == '?'
 			i++
 		}
 		members = append(members, m)
@@ -51,6 +51,11 @@ func TestDecide(t *testing.T) {
 		{"not downwards", "ABc", "b", "b", false, Action{}},
 		{"not while busy", "ABC", "a", "a", true, Action{}},
 		{"to nobody", "AB-C-", "a", "a", false, Action{}},
+		{"downwards, being unfit", "ABC?", "c", "c", false, Action{Do: TransferTo, Target: "b"}},
+		{"not to one that is unfit", "ABC?", "b", "b", false, Action{}},
+		{"an unfit one goes last", "ABC?", "c", None, false, Action{Do: Campaign, Rank: 2}},
+		{"and is not waited for", "ABC?", "b", None, false, Action{Do: Campaign, Rank: 0}},
+		{"where all are unfit the highest leads", "A?B?C?", "c", "c", false, Action{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			v := View{Self: c.self, Leader: c.leader, Members: group(c.members), Busy: c.busy}

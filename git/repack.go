@@ -14,13 +14,16 @@ import (
 
 const (
 	defaultPacksMax = 50
-	repackFactor    = 2  // each pack holds at least so many times the objects of the next smaller
-	repackNice      = 10 // pushes and fetches come first
+	defaultJoinMax  = 256 // in one go: seconds of work, so that nodes that die often get on
+	repackFactor    = 2   // each pack holds at least so many times the objects of the next smaller
+	repackNice      = 10  // pushes and fetches come first,
+	repackUrgent    = 4   // but not where there are so many times MaxPacks: all git is slow there
 )
 
 // RepackOptions say when to repack, and what to leave alone.
 type RepackOptions struct {
 	MaxPacks int                    // more than these start a repack; 0: 50
+	MaxJoin  int                    // no more than these are joined, the smallest first; 0: 256
 	Keep     func(name string) bool // packs that must stay as they are; nil: none
 }
 
@@ -34,13 +37,18 @@ type Repacked struct {
 // a geometric progression and an object is rewritten a logarithmic number of
 // times. It forgets nothing, reachable or not. The packs that it replaces are
 // removed when the new one is durable and has been seen to hold every object of
-// theirs that no remaining pack has. One process, of low priority.
+// theirs that no remaining pack has. One process, of low priority while the packs
+// are not very many. Where more packs than MaxJoin are in the way, several calls
+// do it.
 //
 // The same as git repack --geometric, but for the order on disk: git removes the
 // old packs without syncing the directory that names the new one.
 func (r *Repo) Repack(ctx context.Context, o RepackOptions) (Repacked, error) {
 	if o.MaxPacks <= 0 {
 		o.MaxPacks = defaultPacksMax
+	}
+	if o.MaxJoin <= 0 {
+		o.MaxJoin = defaultJoinMax
 	}
 	done, err := r.repack(ctx, o)
 	if err != nil {
@@ -62,7 +70,7 @@ func (r *Repo) repack(ctx context.Context, o RepackOptions) (Repacked, error) {
 			loose = append(loose, p)
 		}
 	}
-	split := geometricSplit(loose)
+	split := min(geometricSplit(loose), max(2, o.MaxJoin))
 	if split < 2 {
 		return Repacked{}, nil
 	}
@@ -73,7 +81,11 @@ func (r *Repo) repack(ctx context.Context, o RepackOptions) (Repacked, error) {
 		return Repacked{}, err
 	}
 	defer os.RemoveAll(tmp)
-	name, err := r.join(ctx, join, stay, filepath.Join(tmp, "pack"))
+	nice := repackNice
+	if len(packs) > repackUrgent*o.MaxPacks {
+		nice = 0
+	}
+	name, err := r.join(ctx, join, stay, nice, filepath.Join(tmp, "pack"))
 	if err != nil {
 		return Repacked{}, err
 	}
@@ -152,7 +164,7 @@ func geometricSplit(packs []onePack) int {
 
 // join writes the objects of some packs, without those that others have, to a
 // new pack. Its name is empty if there was nothing to write.
-func (r *Repo) join(ctx context.Context, packs, without []onePack, base string) (string, error) {
+func (r *Repo) join(ctx context.Context, packs, without []onePack, nice int, base string) (string, error) {
 	var list strings.Builder
 	for _, p := range packs {
 		list.WriteString("pack-" + p.name + ".pack\n")
@@ -162,7 +174,7 @@ func (r *Repo) join(ctx context.Context, packs, without []onePack, base string) 
 	}
 	c := r.command("pack-objects", "--stdin-packs", "--non-empty", "--delta-base-offset", "--threads=1", "-q", base)
 	c.Stdin = strings.NewReader(list.String())
-	c.nice = repackNice
+	c.nice = nice
 	c.config = []string{"core.fsync=none"} // InstallFiles does that
 	out, err := c.Output(ctx, 1<<10)
 	if err != nil {

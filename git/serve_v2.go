@@ -140,21 +140,26 @@ func (s *server) forward(q request, client *PktReader, to *bufio.Writer) error {
 // passResponse passes on lines up to and including a flush, or up to the child's
 // end.
 func (s *server) passResponse(to *bufio.Writer) error {
+	return passResponse(s.child, to, "git", "client")
+}
+
+// passResponse is errChildEnded where the lines end without a flush.
+func passResponse(from *PktReader, to *bufio.Writer, source, sink string) error {
 	for {
-		pkt, err := s.child.Next()
+		pkt, err := from.Next()
 		if errors.Is(err, io.EOF) {
 			return errors.Join(to.Flush(), errChildEnded)
 		}
 		if err != nil {
-			return errors.Join(to.Flush(), fmt.Errorf("from git: %w", err))
+			return errors.Join(to.Flush(), fmt.Errorf("from %s: %w", source, err))
 		}
 		if _, err := to.Write(pkt.Raw); err != nil {
-			return fmt.Errorf("to client: %w", err)
+			return fmt.Errorf("to %s: %w", sink, err)
 		}
 		flush := pkt.Kind == PktFlush
-		if flush || !s.child.ready() {
+		if flush || !from.ready() {
 			if err := to.Flush(); err != nil {
-				return fmt.Errorf("to client: %w", err)
+				return fmt.Errorf("to %s: %w", sink, err)
 			}
 		}
 		if flush {

@@ -24,6 +24,14 @@ const (
 	DomainHint        Domain = "peer/hint/1"
 	// DomainIntroduction is for seats that a member gave to another node.
 	DomainIntroduction Domain = "peer/introduction/1"
+	// DomainConfiguration is for who votes from an entry on.
+	DomainConfiguration Domain = "peer/configuration/1"
+	// DomainSuccession is for a key that agrees to take the place of another.
+	DomainSuccession Domain = "peer/succession/1"
+	// DomainReceipt is for what a member's disk holds.
+	DomainReceipt Domain = "peer/receipt/1"
+	// DomainClaim is for what a member's table is.
+	DomainClaim Domain = "peer/claim/1"
 )
 
 // PublicKeySize is the size of a [PublicKey] in bytes.
@@ -68,6 +76,9 @@ func (k Key) Private() ed25519.PrivateKey { return k.private }
 
 // Sign signs body in domain d.
 func (k Key) Sign(d Domain, body []byte) []byte { return ed25519.Sign(k.private, message(d, body)) }
+
+// TrySign implements [Signer]. It does not fail.
+func (k Key) TrySign(d Domain, body []byte) ([]byte, error) { return k.Sign(d, body), nil }
 
 func message(d Domain, body []byte) []byte {
 	m := make([]byte, 0, len(d)+1+len(body))

@@ -151,7 +151,7 @@ func TestKeyFormat(t *testing.T) {
 
 // TestDomains checks that a signature serves one purpose, one body and one key.
 func TestDomains(t *testing.T) {
-	domains := []Domain{DomainGenesis, DomainTransaction, DomainHello, DomainHint}
+	domains := []Domain{DomainGenesis, DomainTransaction, DomainHello, DomainHint, DomainIntroduction, DomainConfiguration, DomainReceipt, DomainSuccession, DomainClaim}
 	k, body := vectors[0].key(t), []byte("body")
 	other := vectors[1].key(t).Public()
 	for _, d := range domains {

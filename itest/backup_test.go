@@ -5,6 +5,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"peer/itest/internal/await"
+	"peer/itest/internal/content"
+	"peer/itest/internal/people"
 )
 
 // TestRestoredBackup puts an old copy of a follower's home back. That disk has
@@ -15,13 +19,13 @@ func TestRestoredBackup(t *testing.T) {
 	c := newCluster(t, options{})
 	r := c.create("demo")
 	ann, old := c.at(0), c.nodes[follower]
-	ann.git("", "init", "-q", "work")
+	ann.Git("", "init", "-q", "work")
 	count := 0
 	push := func(size int) string {
 		t.Helper()
 		count++
-		tip := ann.commit("work", fmt.Sprintf("%d.bin", count), randomBytes(uint64(count), size))
-		ann.git("work", "push", "-q", r.url, "HEAD:refs/heads/main")
+		tip := ann.Commit("work", fmt.Sprintf("%d.bin", count), content.Random(uint64(count), size))
+		ann.Git("work", "push", "-q", r.url, "HEAD:refs/heads/main")
 		return tip
 	}
 	push(smallBytes)
@@ -48,8 +52,8 @@ func TestRestoredBackup(t *testing.T) {
 	ok(old.restart())
 	after := push(smallBytes) // the others go on
 
-	var state repoState
-	eventually(t, convergeTimeout, func() (err error) {
+	var state people.Repo
+	await.Eventually(t, convergeTimeout, func() (err error) {
 		if state, err = r.show(follower); err != nil {
 			return err
 		}
@@ -71,21 +75,21 @@ func TestRestoredBackup(t *testing.T) {
 		}
 	}
 	ok(c.nodes[leader].kill())
-	ann.env = []string{"PEER_PUSH_TIMEOUT=0"}
-	ann.commit("work", "alone.txt", []byte("x\n"))
-	if pushed := ann.tryGit("work", "push", r.url, "HEAD:refs/heads/main"); pushed.code == 0 {
+	ann.Env = []string{"PEER_PUSH_TIMEOUT=0"}
+	ann.Commit("work", "alone.txt", []byte("x\n"))
+	if pushed := ann.TryGit("work", "push", r.url, "HEAD:refs/heads/main"); pushed.Code == 0 {
 		t.Fatalf("acknowledged with one replica that counts: %v", pushed)
 	}
-	ann.env = nil
+	ann.Env = nil
 	ok(c.nodes[leader].restart())
 	push(smallBytes)
 	for _, i := range []int{ownNode, leader} {
 		bare := r.bare(i)
 		for _, acked := range []string{tip, after} {
-			if r := c.at(i).tryGit(bare, "merge-base", "--is-ancestor", acked, "refs/heads/main"); r.code != 0 {
+			if r := c.at(i).TryGit(bare, "merge-base", "--is-ancestor", acked, "refs/heads/main"); r.Code != 0 {
 				t.Errorf("%s lost %s, which was acknowledged", c.nodes[i].name, acked)
 			}
 		}
-		c.at(i).git(bare, "fsck", "--connectivity-only")
+		c.at(i).Git(bare, "fsck", "--connectivity-only")
 	}
 }

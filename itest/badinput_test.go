@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"peer/itest/internal/content"
+	"peer/itest/internal/people"
 )
 
 // TestBadInputNames tries names that must not become directories, arguments or URLs.
@@ -32,36 +35,36 @@ func TestBadInputNames(t *testing.T) {
 			if name == "taken" && args[0] == "repo" {
 				continue
 			}
-			wantError(t, ann.tryPeer(args...), "")
+			wantError(t, ann.TryPeer(args...), "")
 		}
-		if r := ann.tryGit("", "ls-remote", "peer://me/"+name); name != "taken" && r.code == 0 {
+		if r := ann.TryGit("", "ls-remote", "peer://me/"+name); name != "taken" && r.Code == 0 {
 			t.Fatalf("%q: %v", name, r)
 		}
 	}
 	if after := c.files("repos"); !slices.Equal(before, after) {
 		t.Fatalf("refused names left files behind:\n%s\nbefore:\n%s", after, before)
 	}
-	if got := strings.Count(ann.peer("repo", "ls"), "\n") + 1; got != 1 {
+	if got := strings.Count(ann.Peer("repo", "ls"), "\n") + 1; got != 1 {
 		t.Fatalf("%d repositories, and one was created", got)
 	}
 }
 
 // wantError wants a failure that says what is wrong, in one error and for people.
-func wantError(t *testing.T, r result, says string) {
+func wantError(t *testing.T, r people.Result, says string) {
 	t.Helper()
-	line := r.line
+	line := r.Line
 	if len(line) > 200 {
 		line = line[:200]
 	}
 	switch {
-	case r.code == 0, r.code == -1:
-		t.Fatalf("%q: exit %d: %s%s", line, r.code, r.out, r.err)
-	case !strings.HasPrefix(r.err, "peer: error: "), strings.Count(r.err, "peer: error: ") != 1:
-		t.Fatalf("%q: no error in our form: %s", line, r.err)
-	case !strings.Contains(r.err, says):
-		t.Fatalf("%q: does not say %q: %s", line, says, r.err)
-	case strings.Contains(r.err, "goroutine "), strings.ContainsAny(r.err, "\x1b\x7f"), len(r.err) > 4000:
-		t.Fatalf("%q: not for people: %.4000q", line, r.err)
+	case r.Code == 0, r.Code == -1:
+		t.Fatalf("%q: exit %d: %s%s", line, r.Code, r.Out, r.Err)
+	case !strings.HasPrefix(r.Err, "peer: error: "), strings.Count(r.Err, "peer: error: ") != 1:
+		t.Fatalf("%q: no error in our form: %s", line, r.Err)
+	case !strings.Contains(r.Err, says):
+		t.Fatalf("%q: does not say %q: %s", line, says, r.Err)
+	case strings.Contains(r.Err, "goroutine "), strings.ContainsAny(r.Err, "\x1b\x7f"), len(r.Err) > 4000:
+		t.Fatalf("%q: not for people: %.4000q", line, r.Err)
 	}
 }
 
@@ -127,27 +130,27 @@ func TestBadInputFlags(t *testing.T) {
 		{"init a", "", "no node runs", 3},
 		{"repo show a", "", "no node runs", 3},
 	} {
-		p.env = []string{bad.env}
-		r := p.tryPeer(strings.Fields(bad.line)...)
+		p.Env = []string{bad.env}
+		r := p.TryPeer(strings.Fields(bad.line)...)
 		if bad.line == "" {
-			if r.code != bad.code || !strings.Contains(r.err, "Usage") {
+			if r.Code != bad.code || !strings.Contains(r.Err, "Usage") {
 				t.Errorf("without arguments: %v", r)
 			}
 			continue
 		}
 		wantError(t, r, bad.says)
-		if r.code != bad.code {
+		if r.Code != bad.code {
 			t.Errorf("want exit %d: %v", bad.code, r)
 		}
 	}
-	p.env = nil
+	p.Env = nil
 	for _, config := range []string{"{", `{"nonsense": 1}`, `{"listen": 7}`, `[]`, "\x00", `{"grpc-port": "x"}`} {
-		if err := os.WriteFile(filepath.Join(p.home, "config.json"), []byte(config), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(p.Home, "config.json"), []byte(config), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r := p.tryPeer("node")
+		r := p.TryPeer("node")
 		wantError(t, r, "")
-		if r.code != usage {
+		if r.Code != usage {
 			t.Errorf("config %q: %v", config, r)
 		}
 	}
@@ -160,8 +163,8 @@ func TestBadInputHomes(t *testing.T) {
 	ann := c.at(0)
 
 	c.run(t, "home in use", func(t *testing.T) {
-		wantError(t, ann.tryPeer("node"), "already runs")
-		if _, err := ann.status(); err != nil {
+		wantError(t, ann.TryPeer("node"), "already runs")
+		if _, err := ann.Status(); err != nil {
 			t.Fatalf("the node that runs was disturbed: %v", err)
 		}
 	})
@@ -183,36 +186,36 @@ func TestBadInputHomes(t *testing.T) {
 			{"--listen", "/ip4/127.0.0.1/tcp/%d", c.nodes[1].port},
 		} {
 			p := c.guest(fmt.Sprintf("port%d", i), "")
-			r := p.tryPeer("node", held.flag, fmt.Sprintf(held.form, held.port))
+			r := p.TryPeer("node", held.flag, fmt.Sprintf(held.form, held.port))
 			wantError(t, withoutLog(r), "in use")
-			if !strings.Contains(r.err, fmt.Sprint(held.port)) || !strings.Contains(r.err, "choose another one") {
+			if !strings.Contains(r.Err, fmt.Sprint(held.port)) || !strings.Contains(r.Err, "choose another one") {
 				t.Errorf("it does not name the port, or not what to type: %v", r)
 			}
-			if _, err := os.Stat(filepath.Join(p.home, "peer.pid")); err == nil {
+			if _, err := os.Stat(filepath.Join(p.Home, "peer.pid")); err == nil {
 				t.Error("peer.pid stays, and no node runs")
 			}
 		}
 	})
 	c.run(t, "newer format", func(t *testing.T) {
 		p := c.guest("newer", "")
-		if err := os.WriteFile(filepath.Join(p.home, "FORMAT"), []byte("999\n"), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(p.Home, "FORMAT"), []byte("999\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		before, _ := filepath.Glob(p.home + "/*")
-		for _, args := range [][]string{{"node"}, {"id", "show"}, {"status"}, {"dev", "--dir", p.path("dev")}} {
+		before, _ := filepath.Glob(p.Home + "/*")
+		for _, args := range [][]string{{"node"}, {"id", "show"}, {"status"}, {"dev", "--dir", p.Path("dev")}} {
 			if args[0] != "dev" {
-				wantError(t, p.tryPeer(args...), "format 999")
+				wantError(t, p.TryPeer(args...), "format 999")
 			}
 		}
-		p.refuses("", []string{"format 999"}, "ls-remote", "peer://me/demo")
-		if after, _ := filepath.Glob(p.home + "/*"); !slices.Equal(before, after) {
+		p.Refuses("", []string{"format 999"}, "ls-remote", "peer://me/demo")
+		if after, _ := filepath.Glob(p.Home + "/*"); !slices.Equal(before, after) {
 			t.Fatalf("files came or went: %v, before %v", after, before)
 		}
 	})
 	c.run(t, "damaged", func(t *testing.T) {
 		for name, content := range map[string]string{"FORMAT": "x\n", "key": "no key\n", "network.json": "{", "aliases.json": "["} {
 			p := c.guest("damaged-"+name, "")
-			if err := os.WriteFile(filepath.Join(p.home, name), []byte(content), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(p.Home, name), []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			args := []string{"id", "show"}
@@ -222,8 +225,8 @@ func TestBadInputHomes(t *testing.T) {
 			case "aliases.json":
 				args = []string{"id", "alias"}
 			}
-			wantError(t, p.tryPeer(args...), "")
-			if now, _ := os.ReadFile(filepath.Join(p.home, name)); string(now) != content {
+			wantError(t, p.TryPeer(args...), "")
+			if now, _ := os.ReadFile(filepath.Join(p.Home, name)); string(now) != content {
 				t.Errorf("%s was replaced by %q", name, now)
 			}
 		}
@@ -231,14 +234,14 @@ func TestBadInputHomes(t *testing.T) {
 }
 
 // withoutLog takes the log lines of a node out of what it said.
-func withoutLog(r result) result {
+func withoutLog(r people.Result) people.Result {
 	var said strings.Builder
-	for line := range strings.Lines(r.err) {
+	for line := range strings.Lines(r.Err) {
 		if !strings.HasPrefix(line, "time=") {
 			said.WriteString(line)
 		}
 	}
-	r.err = said.String()
+	r.Err = said.String()
 	return r
 }
 
@@ -249,12 +252,12 @@ func TestBadInputOnPorts(t *testing.T) {
 	c := newCluster(t, options{})
 	r := c.create("demo")
 	ann := c.at(0)
-	ann.git("", "init", "-q", "work")
-	ann.commit("work", "a.txt", []byte("1\n"))
-	ann.git("work", "push", "-q", r.url, "HEAD:refs/heads/main")
+	ann.Git("", "init", "-q", "work")
+	ann.Commit("work", "a.txt", []byte("1\n"))
+	ann.Git("work", "push", "-q", r.url, "HEAD:refs/heads/main")
 	var targets []string
 	for i, n := range c.nodes {
-		s, err := c.at(i).status()
+		s, err := c.at(i).Status()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,15 +282,15 @@ func TestBadInputOnPorts(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		_, _ = conn.Write(randomBytes(uint64(i), 64<<10)) // it may close at any byte
+		_, _ = conn.Write(content.Random(uint64(i), 64<<10)) // it may close at any byte
 	}
-	ann.commit("work", "a.txt", []byte("2\n"))
+	ann.Commit("work", "a.txt", []byte("2\n"))
 	begin := time.Now()
-	ann.git("work", "push", "-q", r.url, "HEAD:refs/heads/main")
+	ann.Git("work", "push", "-q", r.url, "HEAD:refs/heads/main")
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("a push beside the nonsense took %v", took)
 	}
-	r.cloneEverywhere(ann.path("work"))
+	r.cloneEverywhere(ann.Path("work"))
 	for _, n := range c.nodes {
 		if !n.runs() {
 			t.Errorf("%s has ended", n.name)
@@ -318,6 +321,6 @@ func babble(t *testing.T, target string, seed uint64) {
 		"003egit-upload-pack /project.git\x00host=myserver.com\x00", "ffff", "0000", "SSH-2.0-x\r\n",
 	}
 	_, _ = io.WriteString(conn, openings[seed%uint64(len(openings))])
-	_, _ = conn.Write(randomBytes(seed, 256<<10)) // it may close at any byte
+	_, _ = conn.Write(content.Random(seed, 256<<10)) // it may close at any byte
 	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20))
 }

@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"peer/itest/internal/await"
+	"peer/itest/internal/binary"
 )
 
 // cluster is a closed network of nodes on loopback. Nodes are numbered from 0, in
@@ -94,7 +97,7 @@ func (c *cluster) run(t *testing.T, name string, f func(*testing.T)) bool {
 
 // install puts the binary and the links by which git finds it into bin.
 func (c *cluster) install() error {
-	built, err := binary()
+	built, err := binary.Path()
 	if err != nil {
 		return err
 	}
@@ -126,7 +129,7 @@ func (c *cluster) makeHomes(o options) {
 			c.t.Fatal(err)
 		}
 		n.user = c.person(n.home)
-		n.peerID = n.user.identity().PeerID
+		n.peerID = n.user.Identity().PeerID
 		c.nodes = append(c.nodes, n)
 	}
 	c.sortKeys()
@@ -218,8 +221,8 @@ func (c *cluster) awaitMeeting() {
 		if !n.runs() {
 			continue
 		}
-		eventually(c.t, meetTimeout, func() error {
-			status, err := c.at(i).status()
+		await.Eventually(c.t, meetTimeout, func() error {
+			status, err := c.at(i).Status()
 			if err != nil {
 				return err
 			}
@@ -265,24 +268,5 @@ func (c *cluster) close(lifeline *os.File) {
 	}
 	if err := os.RemoveAll(c.dir); err != nil {
 		c.t.Error(err)
-	}
-}
-
-// eventually polls until check has nothing to object.
-func eventually(t testing.TB, timeout time.Duration, check func() error) {
-	t.Helper()
-	if err := poll(timeout, check); err != nil {
-		t.Fatalf("not after %v: %v", timeout, err)
-	}
-}
-
-// poll returns nil as soon as check does, or its last error when the time is up.
-func poll(timeout time.Duration, check func() error) error {
-	const pause = 50 * time.Millisecond
-	for deadline := time.Now().Add(timeout); ; time.Sleep(pause) {
-		err := check()
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
 	}
 }

@@ -36,25 +36,25 @@ func TestDiskFull(t *testing.T) {
 	r := c.create("demo")
 	r.awaitLeader(leader)
 	ann := c.at(ownNode)
-	ann.git("", "init", "-q", "work")
-	ann.git("work", "remote", "add", "origin", r.url)
-	first := ann.commit("work", "a.txt", []byte("1\n"))
-	ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
+	ann.Git("", "init", "-q", "work")
+	ann.Git("work", "remote", "add", "origin", r.url)
+	first := ann.Commit("work", "a.txt", []byte("1\n"))
+	ann.Git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
 	r.converge()
-	ann.git("", "init", "-q", "--bare", "huge.git")
+	ann.Git("", "init", "-q", "--bare", "huge.git")
 	ann.fastImport(t, "huge.git", func(w io.Writer) error { return newHistory(w).writeBlobs(pushedBlobs) })
-	ann.env = []string{"PEER_PUSH_TIMEOUT=5s"}
+	ann.Env = []string{"PEER_PUSH_TIMEOUT=5s"}
 
 	c.run(t, "leader", func(t *testing.T) {
 		disks[leader].fill(t)
 		// Either it is refused, or a new leader with room takes it.
-		pushed := ann.tryGit("huge.git", "push", "-q", r.url, "main:refs/heads/huge")
+		pushed := ann.TryGit("huge.git", "push", "-q", r.url, "main:refs/heads/huge")
 		t.Logf("the leader's disk is full: %v\n%d MiB are left", pushed, disks[leader].free()>>20)
-		if pushed.code == 0 {
+		if pushed.Code == 0 {
 			t.Log("acknowledged by the others")
 		} else {
 			for _, want := range []string{"the disk of replica " + c.nodes[leader].peerID + " is full", "nothing was changed", "make room on that machine"} {
-				if !strings.Contains(pushed.err, want) {
+				if !strings.Contains(pushed.Err, want) {
 					t.Errorf("it does not say %q: %v", want, pushed)
 				}
 			}
@@ -64,23 +64,23 @@ func TestDiskFull(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantBranch(t, r, "main", first)
-		if pushed.code != 0 && strings.Contains(pushed.err, "nothing was changed") && strings.Contains(r.remoteRefs(ownNode), "refs/heads/huge") {
+		if pushed.Code != 0 && strings.Contains(pushed.Err, "nothing was changed") && strings.Contains(r.c.at(ownNode).Listed(r.url), "refs/heads/huge") {
 			t.Error("it says that nothing was changed, and refs/heads/huge is there")
 		}
-		ann.git("work", "commit", "-q", "--allow-empty", "-m", "after")
-		ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
-		ann.tryGit("work", "push", "-q", "origin", ":refs/heads/huge")
+		ann.Git("work", "commit", "-q", "--allow-empty", "-m", "after")
+		ann.Git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
+		ann.TryGit("work", "push", "-q", "origin", ":refs/heads/huge")
 		r.converge()
 		r.checkDisks()
 	})
 	c.run(t, "follower", func(t *testing.T) {
 		r.awaitLeader(leader)
 		disks[follower].fill(t)
-		pushed := ann.tryGit("huge.git", "push", "-q", r.url, "main:refs/heads/huge2")
+		pushed := ann.TryGit("huge.git", "push", "-q", r.url, "main:refs/heads/huge2")
 		t.Logf("a follower's disk is full: %v\n%d MiB are left", pushed, disks[follower].free()>>20)
-		ann.must(pushed) // the other two are a majority
-		ann.git("work", "commit", "-q", "--allow-empty", "-m", "meanwhile")
-		ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
+		ann.Must(pushed) // the other two are a majority
+		ann.Git("work", "commit", "-q", "--allow-empty", "-m", "meanwhile")
+		ann.Git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
 		disks[follower].empty(t)
 		if err := c.nodes[follower].restart(); err != nil {
 			t.Fatal(err)
@@ -99,7 +99,7 @@ func TestDiskFull(t *testing.T) {
 func wantBranch(t *testing.T, r *repository, name, commit string) {
 	t.Helper()
 	for i, n := range r.c.nodes {
-		if refs := r.remoteRefs(i); !strings.Contains(refs, "refs/heads/"+name+" "+commit) {
+		if refs := r.c.at(i).Listed(r.url); !strings.Contains(refs, "refs/heads/"+name+" "+commit) {
 			t.Errorf("%s lists no %s at %s:\n%s", n.name, name, commit, refs)
 		}
 	}

@@ -9,6 +9,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"peer/itest/internal/await"
+	"peer/itest/internal/binary"
+	"peer/itest/internal/content"
 )
 
 // Roles of the node that dies, in a cluster of three. The pusher's own node is
@@ -65,8 +69,8 @@ func TestKillAtPersistPoints(t *testing.T) {
 	c := newCluster(t, options{env: []string{fmt.Sprintf("PEER_LOG_KEEP=%d", logKeep)}})
 	r := c.create("demo")
 	p := &pointTest{c: c, r: r, ann: c.at(0)}
-	p.ann.git("", "init", "-q", "work")
-	p.ann.git("work", "remote", "add", "origin", r.url)
+	p.ann.Git("", "init", "-q", "work")
+	p.ann.Git("work", "remote", "add", "origin", r.url)
 	p.push(smallBytes)
 	for _, point := range persistPoints {
 		for _, role := range point.roles {
@@ -93,7 +97,7 @@ func comparePointsWithSource(t *testing.T) {
 		{"node/failpoints.go", "const (", `(?m)^\tfail\w+\s+= "([a-z-]+)"`},
 		{"ARCHITECTURE.md", "## Persist points", `(?m)^\| ([a-z-]*[a-z][a-z-]*) \|`},
 	} {
-		raw, err := os.ReadFile(filepath.Join(sourceDir(), filepath.FromSlash(list.file)))
+		raw, err := os.ReadFile(filepath.Join(binary.SourceDir(), filepath.FromSlash(list.file)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +140,7 @@ func (p *pointTest) restartArmed() {
 	p.c.t.Helper()
 	p.ok(p.victim.restart(p.arm))
 	p.r.awaitLeader(leader)
-	if err := poll(convergeTimeout, p.r.inSync); err != nil {
+	if err := await.Poll(convergeTimeout, p.r.inSync); err != nil {
 		p.c.t.Fatal(err)
 	}
 }
@@ -219,11 +223,11 @@ func (p *pointTest) awaitDeath() {
 func (p *pointTest) push(size int) {
 	p.c.t.Helper()
 	p.count++
-	tip := p.ann.commit("work", fmt.Sprintf("%d.bin", p.count), randomBytes(uint64(p.count), size))
+	tip := p.ann.Commit("work", fmt.Sprintf("%d.bin", p.count), content.Random(uint64(p.count), size))
 	args := []string{"push", "-q", "--atomic", "origin", "HEAD:refs/heads/main", "HEAD:refs/heads/twin"}
-	if r := p.ann.tryGit("work", args...); r.code != 0 {
+	if r := p.ann.TryGit("work", args...); r.Code != 0 {
 		p.c.t.Logf("repeating it: %v", r)
-		p.ann.git("work", args...)
+		p.ann.Git("work", args...)
 	}
 	p.tip = tip
 }
@@ -233,20 +237,20 @@ func (p *pointTest) found() {
 	p.c.t.Helper()
 	p.restartArmed()
 	name := "founded-" + strings.ReplaceAll(p.arm[len("PEER_FAIL_AT="):], ":", "-") + "-" + p.victim.name
-	made := p.ann.tryPeer("init", name, "--json")
+	made := p.ann.TryPeer("init", name, "--json")
 	p.awaitDeath()
 	p.ok(p.victim.restart())
-	if made.code != 0 {
-		if !strings.Contains(made.err, "peer: error:") {
+	if made.Code != 0 {
+		if !strings.Contains(made.Err, "peer: error:") {
 			p.c.t.Fatalf("no clear error: %v", made)
 		}
-		again := p.ann.tryPeer("init", name, "--json")
-		if again.code != 0 && !strings.Contains(again.err, "already") {
+		again := p.ann.TryPeer("init", name, "--json")
+		if again.Code != 0 && !strings.Contains(again.Err, "already") {
 			p.c.t.Fatalf("neither founded nor to be founded: %v\nthen %v", made, again)
 		}
 	}
 	r := &repository{c: p.c, name: name, url: strings.TrimSuffix(p.r.url, p.r.name) + name}
-	p.ann.git("work", "push", "-q", r.url, "HEAD:refs/heads/main")
+	p.ann.Git("work", "push", "-q", r.url, "HEAD:refs/heads/main")
 	r.converge()
 	r.checkDisks()
 }
@@ -277,7 +281,7 @@ func (p *pointTest) dropBranch() {
 			p.c.t.Fatal(err)
 		}
 	}
-	if err := poll(convergeTimeout, func() error {
+	if err := await.Poll(convergeTimeout, func() error {
 		if !p.victim.runs() {
 			return nil
 		}
@@ -285,11 +289,11 @@ func (p *pointTest) dropBranch() {
 	}); err != nil {
 		p.c.t.Fatal(err)
 	}
-	p.ann.git("work", "checkout", "-q", "--detach")
-	p.ann.commit("work", "dropped.bin", randomBytes(uint64(p.count), largeBytes))
-	p.ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/dropped-"+p.victim.name)
-	p.ann.git("work", "push", "-q", "origin", ":refs/heads/dropped-"+p.victim.name)
-	p.ann.git("work", "checkout", "-q", "-")
+	p.ann.Git("work", "checkout", "-q", "--detach")
+	p.ann.Commit("work", "dropped.bin", content.Random(uint64(p.count), largeBytes))
+	p.ann.Git("work", "push", "-q", "origin", "HEAD:refs/heads/dropped-"+p.victim.name)
+	p.ann.Git("work", "push", "-q", "origin", ":refs/heads/dropped-"+p.victim.name)
+	p.ann.Git("work", "checkout", "-q", "-")
 	p.awaitDeath()
 	for _, n := range p.c.nodes {
 		if n != p.victim {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"peer/itest/internal/register"
 )
 
 var (
@@ -42,25 +44,37 @@ const (
 // register in one place; what is listed in the end is on every disk.
 func TestHistories(t *testing.T) {
 	t.Parallel()
-	seed, goal := *seedFlag, *acknowledgedFlag
+	seed, goal := historySeed(t)
+	newHistories(t, seed).play(goal)
+}
+
+// historySeed is that of the faults, and how many acknowledgements end the run; 0:
+// the time does.
+func historySeed(t *testing.T) (seed uint64, goal int) {
+	seed, goal = *seedFlag, *acknowledgedFlag
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	if goal == 0 && !testing.Short() {
 		goal = 1000
 	}
-	t.Logf("replay the faults with: go test -run TestHistories -seed %d -acknowledged %d", seed, goal)
-	h := newHistories(t, seed)
+	t.Logf("replay the faults with: go test -run '%s$' -seed %d -acknowledged %d", t.Name(), seed, goal)
+	return seed, goal
+}
+
+// play has everybody at work until goal pushes are acknowledged, or the time is
+// up, and judges.
+func (h *histories) play(goal int) {
 	long := *historyForFlag
 	if long == 0 {
 		if long = 2 * time.Hour; goal == 0 {
 			long = 20 * time.Second
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), long)
+	ctx, cancel := context.WithTimeout(h.t.Context(), long)
 	defer cancel()
 	h.goal, h.stop = goal, cancel
-	h.nemesis.begin, h.ledger.begin = time.Now(), time.Now()
+	h.nemesis.begin, h.ledger.Begin = time.Now(), time.Now()
 	var work sync.WaitGroup
 	for _, c := range h.clients {
 		work.Go(func() { c.run(ctx) })
@@ -84,7 +98,7 @@ type histories struct {
 	nemesis *nemesis
 	clients []*swapper
 	readers []*lister
-	ledger  *ledger
+	ledger  *register.Ledger
 	goal    int
 	stop    context.CancelFunc
 	epoch   atomic.Int64
@@ -97,8 +111,8 @@ type histories struct {
 	why   map[string]int  // reasons of refusals
 }
 
+// newHistories is a group of three that stays what it is.
 func newHistories(t *testing.T, seed uint64) *histories {
-	h := &histories{t: t, seed: seed, ledger: newLedger(), why: map[string]int{}}
 	board, err := newSwitchboard(t, 3)
 	if err != nil {
 		t.Logf("no connection is cut: %v", err)
@@ -116,9 +130,16 @@ func newHistories(t *testing.T, seed uint64) *histories {
 			return ""
 		}
 	}
-	h.c = newCluster(t, o)
+	h := historiesOn(newCluster(t, o), t, seed)
+	h.nemesis.disks = disks
+	return h
+}
+
+// historiesOn is a repository in a network, and those who will use it and break it.
+func historiesOn(c *cluster, t *testing.T, seed uint64) *histories {
+	h := &histories{t: t, c: c, seed: seed, ledger: register.NewLedger(), why: map[string]int{}}
 	h.r = h.c.create("demo")
-	h.nemesis = &nemesis{c: h.c, r: h.r, random: rand.New(rand.NewPCG(seed, 1)), board: board, disks: disks, count: map[string]int{}, calm: 5 * time.Second}
+	h.nemesis = &nemesis{c: h.c, r: h.r, random: rand.New(rand.NewPCG(seed, 1)), board: c.board, count: map[string]int{}, calm: 5 * time.Second}
 	if testing.Short() {
 		h.nemesis.calm = 1500 * time.Millisecond
 	}
@@ -145,9 +166,9 @@ func refsOf(epoch int64) (single []string, pair [2]string) {
 
 // record notes a touch, and begins a new epoch where the checker would have too
 // much to look at.
-func (h *histories) record(client int, epoch int64, ref string, in touch, called int64, out answer) {
-	touches := h.ledger.add(client, ref, in, called, out)
-	if touches > epochTouchesMax || out.verdict == answerUnknown && h.ledger.unknowns(ref) > epochUnknownsMax {
+func (h *histories) record(client int, epoch int64, ref string, in register.Touch, called int64, out register.Answer) {
+	touches := h.ledger.Add(client, ref, in, called, out)
+	if touches > epochTouchesMax || out.Verdict == register.Unknown && h.ledger.Unknowns(ref) > epochUnknownsMax {
 		h.epoch.CompareAndSwap(epoch, epoch+1)
 	}
 }
@@ -156,7 +177,7 @@ func (h *histories) record(client int, epoch int64, ref string, in touch, called
 func (h *histories) acknowledged(took time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.acks, h.took = append(h.acks, time.Since(h.ledger.begin)), append(h.took, took)
+	h.acks, h.took = append(h.acks, time.Since(h.ledger.Begin)), append(h.took, took)
 	if len(h.acks)%1000 == 0 {
 		h.t.Logf("%d after %v", len(h.acks), h.acks[len(h.acks)-1].Round(time.Second))
 	}
@@ -174,42 +195,31 @@ func (h *histories) judge() {
 			h.nemesis.log(h.t, 0, time.Hour)
 		}
 	}()
+	if h.nemesis.members != nil {
+		h.nemesis.settleMembers(h.t)
+	}
 	h.r.converge()
 	h.r.checkDisks()
 	for i := range h.c.nodes {
-		called := h.ledger.now()
-		listed := parseListing(h.c.at(i).git("", "ls-remote", h.r.url))
+		called := h.ledger.Now()
+		listed := parseListing(h.c.at(i).Git("", "ls-remote", h.r.url))
 		for epoch := range h.epoch.Load() + 1 {
 			h.note(-1, fmt.Sprintf("%s, in the end,", h.c.nodes[i].name), epoch, listed, called)
 		}
 	}
 	h.report()
 	worst := time.Duration(0)
-	for _, ref := range slices.Sorted(maps.Keys(h.ledger.refs)) {
+	for _, ref := range slices.Sorted(maps.Keys(h.ledger.Refs)) {
 		begin := time.Now()
-		verdict, info := porcupine.CheckOperationsVerbose(register, h.ledger.refs[ref], checkTimeout)
+		verdict, info := porcupine.CheckOperationsVerbose(register.Model, h.ledger.Refs[ref], checkTimeout)
 		worst = max(worst, time.Since(begin))
 		if verdict != porcupine.Ok {
 			path := filepath.Join(h.c.logs, strings.ReplaceAll(ref, "/", "-")+".html")
-			_ = porcupine.VisualizePath(register, info, path)
-			h.t.Errorf("%s: the history is %s; see %s", ref, verdict, path)
-			h.printHistory(ref)
+			_ = porcupine.VisualizePath(register.Model, info, path)
+			h.t.Errorf("%s: the history is %s; see %s\n%s", ref, verdict, path, h.ledger.Print(ref))
 		}
 	}
-	h.t.Logf("%d refs, each linearizable unless said; the longest check took %v", len(h.ledger.refs), worst.Round(time.Millisecond))
-}
-
-// printHistory prints what was done to one ref, in the order of the beginnings.
-func (h *histories) printHistory(ref string) {
-	ops := h.ledger.refs[ref]
-	slices.SortFunc(ops, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
-	for _, op := range ops {
-		end := "   never"
-		if op.Return != never {
-			end = fmt.Sprintf("%8.3f", time.Duration(op.Return).Seconds())
-		}
-		h.t.Logf("%8.3f %s %s", time.Duration(op.Call).Seconds(), end, register.DescribeOperation(op.Input, op.Output))
-	}
+	h.t.Logf("%d refs, each linearizable unless said; the longest check took %v", len(h.ledger.Refs), worst.Round(time.Millisecond))
 }
 
 // report says what was tested, and fails if that is next to nothing.
@@ -228,7 +238,7 @@ func (h *histories) report() {
 	}
 	h.t.Logf("%d pushes acknowledged in %v, p50 %v, p95 %v, longest %v", len(h.acks), h.acks[len(h.acks)-1].Round(time.Second),
 		h.took[len(h.took)/2], h.took[len(h.took)*95/100], h.took[len(h.took)-1])
-	h.t.Logf("answers per ref, and reads of a ref: %v; listings marked stale: %d, failed: %d", h.ledger.counts, h.stale, h.dead)
+	h.t.Logf("answers per ref, and reads of a ref: %v; listings marked stale: %d, failed: %d", h.ledger.Counts, h.stale, h.dead)
 	h.t.Logf("refused: %v", h.why)
 	h.t.Logf("faults: %v", h.nemesis.count)
 	h.t.Logf("the longest time without an acknowledgement is %v, from %v on; meanwhile:", longest.Round(time.Millisecond), from.Round(time.Millisecond))

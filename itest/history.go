@@ -5,22 +5,9 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+
+	"peer/itest/internal/content"
 )
-
-// randomBytes are incompressible, and the same for the same seed.
-func randomBytes(seed uint64, size int) []byte {
-	data := make([]byte, size)
-	fillRandom(seed, data)
-	return data
-}
-
-func fillRandom(seed uint64, data []byte) {
-	var key [32]byte
-	for i := range 8 {
-		key[i] = byte(seed >> (8 * i))
-	}
-	_, _ = rand.NewChaCha8(key).Read(data) // never fails
-}
 
 // history writes a stream for git fast-import: a long and mixed history, the
 // same on every run. Everything that git keeps in a commit occurs.
@@ -68,7 +55,7 @@ func (h *history) writeBlobs(blobs int) error {
 	h.printf("feature done\n")
 	h.commit("refs/heads/main", 0, 0, func() {
 		for i := range blobs {
-			h.file("100644", fmt.Sprintf("%d.bin", i), randomBytes(uint64(1000+i), packBlobBytes))
+			h.file("100644", fmt.Sprintf("%d.bin", i), content.Random(uint64(1000+i), packBlobBytes))
 		}
 	})
 	h.printf("done\n")
@@ -105,7 +92,7 @@ func (h *history) commit(branch string, parent, merged int, change func()) int {
 func (h *history) root() {
 	h.commit("refs/heads/main", 0, 0, func() {
 		h.file("100644", "empty", nil)
-		h.file("100644", "large.bin", randomBytes(50, 50<<20))
+		h.file("100644", "large.bin", content.Random(50, 50<<20))
 		h.file("100755", "run.sh", []byte("#!/bin/sh\nexec true\n"))
 		h.file("120000", "link", []byte("run.sh"))
 		h.file("120000", "dangling", []byte("../nowhere/日本語"))

@@ -3,10 +3,12 @@ package itest
 import (
 	"os"
 	"testing"
+
+	"peer/itest/internal/binary"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	removeBinary()
+	binary.Remove()
 	os.Exit(code)
 }

@@ -66,6 +66,11 @@ var mutations = []mutation{
 		in:    "itest", tests: "TestHistories", args: []string{"-short"},
 	},
 	{
+		promise: "ordered", name: "reads don't ask the leader (containers)", file: "node/session.go",
+		edits: []string{"else if p.index, err = s.g.readIndex(bounded); err != nil {", "else if _, _, p.index = s.g.pub.list(); bounded.Err() != nil {"},
+		in:    "itest/container", tests: "TestPartitionOfThree|TestPartitionOfFive",
+	},
+	{
 		promise: "ordered", name: "the leader answers reads without its followers", file: "replica/group.go",
 		edits: []string{"raft.ReadOnlySafe", "raft.ReadOnlyLeaseBased"},
 		in:    "node", tests: "TestFrozenLeader",
@@ -174,7 +179,7 @@ var mutations = []mutation{
 	},
 	{
 		promise: "signed", name: "anybody may write", file: "replica/apply.go",
-		edits: []string{"if !t.MayWrite(signer) {", "if false {"},
+		edits: []string{"return t.policy.needs(signer, asWriter, \"write to \"+t.genesis.Name)", "return nil"},
 		in:    "replica", tests: "TestTransactions|TestTwin",
 	},
 	{
@@ -196,5 +201,15 @@ var mutations = []mutation{
 		promise: "honest", name: "the helper takes any outcome for its own", file: "cmd/remote_deliver.go",
 		edits: []string{"case !ours || !bytes.Equal(outcome.GetTxSha256(), hash[:]):", "case hash[0] == 0 && hash[1] == 0 && hash[2] == 0:"},
 		in:    "cmd", tests: "TestForgedOutcome",
+	},
+	{
+		promise: "exactly once", name: "the helper gives up at once (containers)", file: "cmd/remote_retry.go",
+		edits: []string{"pushPatience  = 60 * time.Second", "pushPatience  = 0 * time.Second"},
+		in:    "itest/container", tests: "TestLeaderLostInMidPush",
+	},
+	{
+		promise: "honest", name: "packs go while git checks them", file: "node/verify.go",
+		edits: []string{"\tg.packsGo.Lock()\n\tdefer g.packsGo.Unlock()\n", ""},
+		in:    "node", tests: "TestChecksWhilePacksAreJoined",
 	},
 }

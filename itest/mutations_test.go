@@ -3,6 +3,7 @@ package itest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,13 +13,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"peer/itest/internal/binary"
 )
 
 const mutationTimeout = 10 * time.Minute
 
 // TestMutations breaks the product on purpose, one promise at a time, and wants a
 // test to notice. The source stays as it is: the compiler is told to read other
-// text in place of one file. PEER_MUTATIONS=1 runs all, PEER_MUTATIONS=A,B those
+// text in place of one file, and what is no code is changed in a copy. PEER_MUTATIONS=1 runs all, PEER_MUTATIONS=A,B those
 // whose name contains A or B; it takes some minutes, so no other run does it.
 func TestMutations(t *testing.T) {
 	wanted := os.Getenv("PEER_MUTATIONS")
@@ -26,7 +29,7 @@ func TestMutations(t *testing.T) {
 		t.Skip("PEER_MUTATIONS=1 runs it")
 	}
 	var table []string
-	for _, m := range mutations {
+	for _, m := range slices.Concat(mutations, memberMutations, accessMutations, containerMutations, proofMutations) {
 		named := func(part string) bool { return strings.Contains(m.name, part) }
 		if wanted != "1" && !slices.ContainsFunc(strings.Split(wanted, ","), named) {
 			continue
@@ -48,7 +51,7 @@ func TestMutations(t *testing.T) {
 // change the mutation with it.
 func TestMutationsApply(t *testing.T) {
 	t.Parallel()
-	for _, m := range mutations {
+	for _, m := range slices.Concat(mutations, memberMutations, accessMutations, containerMutations, proofMutations) {
 		if _, err := m.text(); err != nil {
 			t.Errorf("%s: %v", m.name, err)
 		}
@@ -61,15 +64,15 @@ type mutation struct {
 	file          string
 	// edits are pairs of a text that occurs once in the file, and what replaces it.
 	edits []string
-	// in is the package whose tests should notice: those that match tests. For
-	// "itest" they run with the mutated binary.
+	// in is the package whose tests should notice: those that match tests. In
+	// "itest" and "itest/container" they run with the mutated binary.
 	in, tests string
 	args      []string
 }
 
 // text is the mutated file.
 func (m mutation) text() (string, error) {
-	raw, err := os.ReadFile(filepath.Join(sourceDir(), m.file))
+	raw, err := os.ReadFile(filepath.Join(binary.SourceDir(), m.file))
 	if err != nil {
 		return "", err
 	}
@@ -92,18 +95,7 @@ func (m mutation) try(t *testing.T) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	file, overlay := filepath.Join(dir, "mutated.go"), filepath.Join(dir, "overlay.json")
-	raw, err := json.Marshal(map[string]any{"Replace": map[string]string{filepath.Join(sourceDir(), m.file): file}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, data := range map[string]string{file: text, overlay: string(raw)} {
-		if err := os.WriteFile(path, []byte(data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	said, err := m.test(t.Context(), dir, overlay)
+	said, err := m.test(t.Context(), t.TempDir(), text)
 	if err == nil {
 		return nil
 	}
@@ -126,21 +118,50 @@ func (m mutation) try(t *testing.T) []string {
 	return slices.Compact(noticed)
 }
 
-func (m mutation) test(ctx context.Context, dir, overlay string) (said string, err error) {
+// test runs the tests with text in place of the file.
+func (m mutation) test(ctx context.Context, dir, text string) (said string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, mutationTimeout)
 	defer cancel()
 	env := append(os.Environ(), "PEER_MUTATIONS=")
-	args := []string{"test", "-count=1", "-timeout", "8m", "-run", "^(" + m.tests + ")$"}
-	if m.in == "itest" {
-		binary := filepath.Join(dir, "peer")
-		if said, err := runGo(ctx, sourceDir(), env, "build", "-overlay", overlay, "-o", binary, "."); err != nil {
-			return said + "[build failed]", err
-		}
-		env = append(env, "PEER_BIN="+binary)
-		return runGo(ctx, filepath.Join(sourceDir(), "itest"), env, append(append(args, "."), m.args...)...)
+	test := func(in string, env []string, args ...string) (string, error) {
+		args = append([]string{"test", "-count=1", "-timeout", "8m", "-run", "^(" + m.tests + ")$"}, args...)
+		return runGo(ctx, in, env, append(args, m.args...)...) // those of the tests after the package
 	}
-	args = append(args, "-overlay", overlay, "./"+m.in)
-	return runGo(ctx, sourceDir(), env, append(args, m.args...)...)
+	in := filepath.Join(binary.SourceDir(), m.in)
+	if filepath.Ext(m.file) != ".go" { // no compiler reads it
+		source := filepath.Join(dir, "source")
+		if err := os.CopyFS(source, os.DirFS(binary.SourceDir())); err != nil {
+			return "[setup failed]", err
+		}
+		if err := os.WriteFile(filepath.Join(source, m.file), []byte(text), 0o600); err != nil {
+			return "[setup failed]", err
+		}
+		return test(filepath.Join(source, m.in), append(env, "ITEST_REQUIRE=1"), ".")
+	}
+	overlay, err := overlay(dir, filepath.Join(binary.SourceDir(), m.file), text)
+	switch {
+	case err != nil:
+		return "[setup failed]", err
+	case strings.HasPrefix(m.file, "itest/"): // the fault is broken, not the product
+		return test(in, append(env, "ITEST_REQUIRE=1"), "-overlay", overlay, ".")
+	case !strings.HasPrefix(m.in, "itest"):
+		return test(in, env, "-overlay", overlay, ".")
+	}
+	peer := filepath.Join(dir, "peer")
+	if said, err := runGo(ctx, binary.SourceDir(), env, "build", "-overlay", overlay, "-o", peer, "."); err != nil {
+		return said + "[build failed]", err
+	}
+	return test(in, append(env, "PEER_BIN="+peer, "ITEST_REQUIRE=1"), ".")
+}
+
+// overlay tells the compiler to read text in place of a file.
+func overlay(dir, path, text string) (string, error) {
+	mutated, overlay := filepath.Join(dir, "mutated.go"), filepath.Join(dir, "overlay.json")
+	raw, err := json.Marshal(map[string]any{"Replace": map[string]string{path: mutated}})
+	if err != nil {
+		return "", err
+	}
+	return overlay, errors.Join(os.WriteFile(mutated, []byte(text), 0o600), os.WriteFile(overlay, raw, 0o600))
 }
 
 func runGo(ctx context.Context, dir string, env []string, args ...string) (string, error) {

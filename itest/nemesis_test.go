@@ -21,8 +21,12 @@ type nemesis struct {
 	random *rand.Rand
 	board  *switchboard // nil: nothing can be cut
 	disks  map[int]*smallDisk
-	begin  time.Time
-	calm   time.Duration // at most, between one strike and the next
+	// members: they change as well; nil: they stay. images: the power can be cut;
+	// nil: it can't.
+	members *members
+	images  []*imageDisk
+	begin   time.Time
+	calm    time.Duration // at most, between one strike and the next
 
 	mu     sync.Mutex
 	events []event
@@ -58,8 +62,8 @@ func (m *nemesis) run(ctx context.Context) error {
 func (m *nemesis) strike(ctx context.Context) error {
 	victims := m.victims()
 	faults := []fault{m.draw(victims[0])}
-	if m.random.IntN(4) == 0 && faults[0].kind != "kill all" {
-		if second := m.draw(victims[1]); second.kind != "kill all" && !(isCut(second) && isCut(faults[0])) {
+	if m.random.IntN(4) == 0 && !alone(faults[0]) {
+		if second := m.draw(victims[1]); !alone(second) && !(isCut(second) && isCut(faults[0])) {
 			faults = append(faults, second)
 		}
 	}
@@ -82,6 +86,11 @@ func (m *nemesis) strike(ctx context.Context) error {
 
 // isCut says that a fault uses the switchboard, which holds one at a time.
 func isCut(f fault) bool { return strings.HasPrefix(f.kind, "cut") }
+
+// alone says that a fault needs all nodes to run when it begins, or stops them all.
+func alone(f fault) bool {
+	return f.kind == "kill all" || f.kind == "cut the power" || f.kind == "wipe" || f.kind == "lose a node"
+}
 
 // victims are all nodes, in the order in which they are struck: often the leader
 // first.
@@ -109,6 +118,15 @@ func (m *nemesis) draw(i int) fault {
 	if m.disks[i] != nil {
 		all = append(all, m.diskFull)
 	}
+	if m.images != nil {
+		all = append(all, m.powerCut)
+	}
+	if m.members != nil {
+		all = append(all, m.membersChanged, m.membersChanged, m.membersChanged, m.wiped, m.wiped)
+		if m.members.mayLose > 0 {
+			all = append(all, m.lost)
+		}
+	}
 	return all[m.random.IntN(len(all))](i)
 }
 
@@ -126,6 +144,10 @@ func (m *nemesis) stopped(i int) fault {
 
 func (m *nemesis) killedAll(int) fault {
 	return fault{"kill all", "kill all", m.killAll, m.startAll, 200 * time.Millisecond}
+}
+
+func (m *nemesis) powerCut(int) fault {
+	return fault{"cut the power", "cut the power of all", func() error { return cutPower(m.c, m.images) }, m.startAll, 200 * time.Millisecond}
 }
 
 func (m *nemesis) killAll() error {

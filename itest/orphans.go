@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"peer/itest/internal/await"
 )
 
 // orphanTimeout is how long a git may go on once its node was killed.
@@ -15,7 +17,7 @@ const orphanTimeout = 10 * time.Second
 // awaitOrphans waits until nothing runs any more that the nodes started. Each node
 // leads a session, which its children leave as little as it does itself.
 func (c *cluster) awaitOrphans() error {
-	return poll(orphanTimeout, func() error {
+	return await.Poll(orphanTimeout, func() error {
 		running, err := sessions()
 		if err != nil {
 			return err

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+
+	"peer/itest/internal/await"
 )
 
 // TestOrphansAreSeen makes sure that the end of every test would notice.
@@ -16,7 +18,7 @@ func TestOrphansAreSeen(t *testing.T) {
 	if err := leader.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, orphanTimeout, func() error { return wantSession(leader.Process.Pid, "sleep 100", "sleep 200") })
+	await.Eventually(t, orphanTimeout, func() error { return wantSession(leader.Process.Pid, "sleep 100", "sleep 200") })
 	if err := leader.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +28,7 @@ func TestOrphansAreSeen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, orphanTimeout, func() error { return wantSession(leader.Process.Pid) })
+	await.Eventually(t, orphanTimeout, func() error { return wantSession(leader.Process.Pid) })
 }
 
 func wantSession(session int, want ...string) error {

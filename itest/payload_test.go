@@ -8,6 +8,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"peer/itest/internal/await"
+	"peer/itest/internal/content"
+	"peer/itest/internal/people"
 )
 
 const payloadBytes = 5 << 20
@@ -39,10 +43,10 @@ func TestLeaderDiskDestroyed(t *testing.T) {
 	if err := c.nodes[follower].kill(); err != nil {
 		t.Fatal(err)
 	}
-	p.ann.env = []string{"PEER_PUSH_TIMEOUT=0"}
-	refused := p.ann.refuses("work", []string{"no leader", "nothing was changed"}, "push", "-q", "origin", "HEAD:refs/heads/alone")
+	p.ann.Env = []string{"PEER_PUSH_TIMEOUT=0"}
+	refused := p.ann.Refuses("work", []string{"no leader", "nothing was changed"}, "push", "-q", "origin", "HEAD:refs/heads/alone")
 	t.Logf("without a majority: %v", refused)
-	p.ann.env = nil
+	p.ann.Env = nil
 	if err := c.nodes[follower].restart(); err != nil {
 		t.Fatal(err)
 	}
@@ -69,10 +73,10 @@ func testPayloadCut(t *testing.T, destroyBefore bool) {
 	p.r.converge()
 	unblock := []func(){blockStaging(t, p.r.bare(ownNode)), blockStaging(t, p.r.bare(follower))}
 	tip := p.commit()
-	pushed := make(chan result, 1)
-	go func() { pushed <- p.ann.tryGit("work", "push", "-q", "origin", tip+":refs/heads/main") }()
+	pushed := make(chan people.Result, 1)
+	go func() { pushed <- p.ann.TryGit("work", "push", "-q", "origin", tip+":refs/heads/main") }()
 	for _, i := range []int{ownNode, follower} {
-		eventually(t, convergeTimeout, func() error {
+		await.Eventually(t, convergeTimeout, func() error {
 			if !strings.Contains(tail(c.nodes[i].log, 100), "cannot get what the log needs") {
 				return fmt.Errorf("%s does not miss a payload", c.nodes[i].name)
 			}
@@ -94,7 +98,7 @@ func testPayloadCut(t *testing.T, destroyBefore bool) {
 	if !destroyBefore {
 		p.destroyLeader()
 	}
-	p.ann.must(r)
+	p.ann.Must(r)
 	p.tip = tip
 	p.wantAll(ownNode, follower)
 	p.push()
@@ -126,8 +130,8 @@ type payloadTest struct {
 
 func newPayloadTest(c *cluster, r *repository) *payloadTest {
 	p := &payloadTest{c: c, r: r, ann: c.at(ownNode)}
-	p.ann.git("", "init", "-q", "work")
-	p.ann.git("work", "remote", "add", "origin", r.url)
+	p.ann.Git("", "init", "-q", "work")
+	p.ann.Git("work", "remote", "add", "origin", r.url)
 	r.awaitLeader(leader)
 	return p
 }
@@ -136,14 +140,14 @@ func newPayloadTest(c *cluster, r *repository) *payloadTest {
 func (p *payloadTest) commit() string {
 	p.c.t.Helper()
 	p.count++
-	return p.ann.commit("work", fmt.Sprintf("%d.bin", p.count), randomBytes(uint64(p.count), payloadBytes))
+	return p.ann.Commit("work", fmt.Sprintf("%d.bin", p.count), content.Random(uint64(p.count), payloadBytes))
 }
 
 // push makes a commit and pushes it.
 func (p *payloadTest) push() {
 	p.c.t.Helper()
 	tip := p.commit()
-	p.ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
+	p.ann.Git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
 	p.tip = tip
 }
 
@@ -166,20 +170,20 @@ func (p *payloadTest) wantAll(nodes ...int) {
 	p.c.t.Helper()
 	for _, i := range nodes {
 		at := p.c.at(i)
-		into := at.path("copy.git")
-		at.git("", "clone", "-q", "--mirror", p.r.url, into)
-		if got := at.git(into, "rev-parse", "refs/heads/main"); got != p.tip {
+		into := at.Path("copy.git")
+		at.Git("", "clone", "-q", "--mirror", p.r.url, into)
+		if got := at.Git(into, "rev-parse", "refs/heads/main"); got != p.tip {
 			p.c.t.Fatalf("%s has main at %s, and %s was acknowledged", p.c.nodes[i].name, got, p.tip)
 		}
-		at.git(into, "fsck", "--connectivity-only")
+		at.Git(into, "fsck", "--connectivity-only")
 		_ = os.RemoveAll(into)
-		eventually(p.c.t, convergeTimeout, func() error {
-			if refs := p.c.refs(p.r.bare(i)); !strings.Contains(refs, p.tip) {
+		await.Eventually(p.c.t, convergeTimeout, func() error {
+			if refs := p.ann.Refs(p.r.bare(i)); !strings.Contains(refs, p.tip) {
 				return fmt.Errorf("on the disk of %s is %s", p.c.nodes[i].name, refs)
 			}
 			return nil
 		})
-		at.git(p.r.bare(i), "fsck", "--connectivity-only")
+		at.Git(p.r.bare(i), "fsck", "--connectivity-only")
 	}
 }
 

@@ -9,20 +9,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
+	"testing"
 	"time"
-)
 
-// commandTimeout bounds every command of a person.
-const commandTimeout = 3 * time.Minute
+	"peer/itest/internal/people"
+)
 
 // person runs git and peer with a home: that of a node, or one without.
 type person struct {
-	c    *cluster
-	home string // PEER_HOME
-	dir  string // HOME, and where relative directories begin
-	env  []string
+	*people.Person
+	c *cluster
 }
 
 // at is the user of node i.
@@ -30,11 +27,15 @@ func (c *cluster) at(i int) *person { return c.nodes[i].user }
 
 // person is somebody who has a home. Their own directory is not in it.
 func (c *cluster) person(home string) *person {
-	p := &person{c: c, home: home, dir: filepath.Join(c.dir, "user-of-"+filepath.Base(home))}
-	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+	dir := filepath.Join(c.dir, "user-of-"+filepath.Base(home))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
 		c.t.Fatal(err)
 	}
-	return p
+	return c.personIn(home, dir)
+}
+
+func (c *cluster) personIn(home, dir string) *person {
+	return &person{Person: &people.Person{Place: c, Home: home, Dir: dir}, c: c}
 }
 
 // guest is somebody with a home but no node: the helper reaches the network by
@@ -69,65 +70,30 @@ func (c *cluster) guest(name, key string) *person {
 }
 
 // baseEnv is the whole environment of a command: nothing of the caller's gets in.
-func (c *cluster) baseEnv(home string) []string {
+func (c *cluster) baseEnv() []string {
 	path := filepath.Join(c.dir, "bin")
 	if git, err := exec.LookPath("git"); err == nil {
 		path += ":" + filepath.Dir(git)
 	}
-	return []string{
-		"PATH=" + path + ":/usr/local/bin:/usr/bin:/bin", "HOME=" + home, "TMPDIR=" + os.TempDir(),
-		"LC_ALL=C", "GIT_CONFIG_NOSYSTEM=1", "GIT_TERMINAL_PROMPT=0",
-		"GIT_CONFIG_COUNT=3",
-		"GIT_CONFIG_KEY_0=init.defaultBranch", "GIT_CONFIG_VALUE_0=main",
-		"GIT_CONFIG_KEY_1=gc.auto", "GIT_CONFIG_VALUE_1=0",
-		"GIT_CONFIG_KEY_2=advice.detachedHead", "GIT_CONFIG_VALUE_2=false",
-		"GIT_AUTHOR_NAME=Ann", "GIT_AUTHOR_EMAIL=ann@example.org",
-		"GIT_COMMITTER_NAME=Ann", "GIT_COMMITTER_EMAIL=ann@example.org",
-	}
+	return []string{"PATH=" + path + ":/usr/local/bin:/usr/bin:/bin", "TMPDIR=" + os.TempDir()}
 }
 
-// result is what became of a command.
-type result struct {
-	line     string
-	out, err string
-	code     int // -1: killed
-	took     time.Duration
-}
+// Test implements [people.Place].
+func (c *cluster) Test() testing.TB { return c.t }
 
-func (r result) String() string {
-	return fmt.Sprintf("%s: exit %d after %v\n%s%s", r.line, r.code, r.took.Round(time.Millisecond), r.out, r.err)
-}
-
-// stale says that a listing was served without a leader, and says so.
-func (r result) stale() bool {
-	return strings.Contains(r.err, "no leader confirmed this")
-}
-
-// run runs a command in dir, which may be relative to the person's own.
-func (p *person) run(dir, name string, args ...string) result {
-	return p.runInput(nil, dir, name, args...)
-}
-
-func (p *person) runInput(input []byte, dir, name string, args ...string) result {
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
-	defer cancel()
-	return p.runUntil(ctx, input, dir, name, args...)
-}
-
-// runUntil runs a command that is killed when ctx ends.
-func (p *person) runUntil(ctx context.Context, input []byte, dir, name string, args ...string) result {
-	cmd := p.command(ctx, dir, name, args...)
+// Run implements [people.Place].
+func (c *cluster) Run(ctx context.Context, what people.Command) (r people.Result) {
+	cmd := c.command(ctx, what)
 	var out, errs bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &errs
-	begin := time.Now()
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(what.Input), &out, &errs
 	err := cmd.Run()
-	r := result{line: strings.Join(append([]string{name}, args...), " "), out: out.String(), err: errs.String(), took: time.Since(begin)}
+	r.Out, r.Err = out.String(), errs.String()
 	if err != nil {
-		r.code = -1
+		r.Code = -1
 		if exit := new(exec.ExitError); errors.As(err, &exit) {
-			r.code = exit.ExitCode()
+			r.Code = exit.ExitCode()
 		} else {
-			r.err += err.Error()
+			r.Err += err.Error()
 		}
 	}
 	return r
@@ -135,122 +101,24 @@ func (p *person) runUntil(ctx context.Context, input []byte, dir, name string, a
 
 // command prepares a command in a process group of its own, which is killed
 // whole when ctx ends.
-func (p *person) command(ctx context.Context, dir, name string, args ...string) *exec.Cmd {
-	if name == "peer" {
-		name = p.c.peer()
+func (c *cluster) command(ctx context.Context, what people.Command) *exec.Cmd {
+	args := append([]string{}, what.Args...)
+	if args[0] == "peer" {
+		args[0] = c.peer()
 	}
-	all := p.c.within(-1, append([]string{name}, args...)...)
-	cmd := exec.CommandContext(ctx, all[0], all[1:]...)
-	if cmd.Dir = dir; !filepath.IsAbs(dir) {
-		cmd.Dir = filepath.Join(p.dir, dir)
-	}
-	cmd.Env = append(p.c.baseEnv(p.dir), "PEER_HOME="+p.home)
-	cmd.Env = append(cmd.Env, p.env...)
+	args = c.within(-1, args...)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir, cmd.Env = what.Dir, append(c.baseEnv(), what.Env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 
-// git runs git, and fails the test if git fails. It returns what git printed.
-func (p *person) git(dir string, args ...string) string {
-	p.c.t.Helper()
-	return p.must(p.tryGit(dir, args...))
-}
-
-func (p *person) tryGit(dir string, args ...string) result { return p.run(dir, "git", args...) }
-
-// peer runs peer in the person's own directory, likewise.
-func (p *person) peer(args ...string) string {
-	p.c.t.Helper()
-	return p.must(p.tryPeer(args...))
-}
-
-func (p *person) tryPeer(args ...string) result { return p.run("", "peer", args...) }
-
-func (p *person) must(r result) string {
-	p.c.t.Helper()
-	if r.code != 0 {
-		p.c.t.Fatal(r)
-	}
-	return strings.TrimSuffix(r.out, "\n")
-}
-
-// refuses runs git and wants it to fail, saying all of says.
-func (p *person) refuses(dir string, says []string, args ...string) result {
-	p.c.t.Helper()
-	r := p.tryGit(dir, args...)
-	if r.code == 0 {
-		p.c.t.Fatalf("succeeded, and should not have: %v", r)
-	}
-	for _, s := range says {
-		if !strings.Contains(r.err+r.out, s) {
-			p.c.t.Fatalf("does not say %q: %v", s, r)
-		}
-	}
-	return r
-}
-
-// path is a file or directory of the person's.
-func (p *person) path(elem ...string) string {
-	return filepath.Join(append([]string{p.dir}, elem...)...)
-}
-
-// write writes a file of the person's.
-func (p *person) write(name string, data []byte) {
-	p.c.t.Helper()
-	path := p.path(name)
+// WriteFile implements [people.Place].
+func (c *cluster) WriteFile(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		p.c.t.Fatal(err)
+		return err
 	}
-	if err := os.WriteFile(path, data, 0o644); err != nil {
-		p.c.t.Fatal(err)
-	}
-}
-
-// commit adds one commit that writes a file to the work tree dir, and returns its ID.
-func (p *person) commit(dir, file string, data []byte) string {
-	p.c.t.Helper()
-	p.write(filepath.Join(dir, file), data)
-	p.git(dir, "add", file)
-	p.git(dir, "commit", "-q", "-m", "write "+file)
-	return p.git(dir, "rev-parse", "HEAD")
-}
-
-// identityOf is what `peer id show --json` prints.
-type identityOf struct {
-	PeerID string `json:"peer_id"`
-	DID    string `json:"did"`
-}
-
-func (p *person) identity() (id identityOf) {
-	p.c.t.Helper()
-	p.parse(p.peer("id", "show", "--json"), &id)
-	return id
-}
-
-// statusOf is what `peer status --json` prints.
-type statusOf struct {
-	PeerID string `json:"peer_id"`
-	Peers  []struct {
-		PeerID string `json:"peer_id"`
-	} `json:"peers"`
-	Repos    []repoState `json:"repos"`
-	GRPCAddr string      `json:"grpc_addr"`
-	GitAddr  string      `json:"git_addr"`
-}
-
-func (p *person) status() (s statusOf, err error) {
-	r := p.tryPeer("status", "--json")
-	if r.code != 0 {
-		return s, errors.New(r.String())
-	}
-	return s, json.Unmarshal([]byte(r.out), &s)
-}
-
-func (p *person) parse(text string, into any) {
-	p.c.t.Helper()
-	if err := json.Unmarshal([]byte(text), into); err != nil {
-		p.c.t.Fatalf("%v in %s", err, text)
-	}
+	return os.WriteFile(path, data, 0o644)
 }

@@ -11,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"peer/itest/internal/await"
+	"peer/itest/internal/content"
 )
 
 // TestPowerCut cuts the power of all nodes right after a push was acknowledged:
@@ -29,18 +32,18 @@ func TestPowerCut(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 6))
 	var disks []*imageDisk
 	for range 3 {
-		disks = append(disks, newImageDisk(t))
+		disks = append(disks, newImageDisk(t, imageBytes))
 	}
 	c := newCluster(t, options{home: func(i int) string { return filepath.Join(disks[i].dir, "home") }})
 	for _, d := range disks { // the homes were written by the test, without any care
-		if err := tool("sync", "-f", d.dir); err != nil {
+		if err := d.sync(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r := c.create("demo")
 	ann := c.at(ownNode)
-	w := &powerPusher{t: t, r: r, p: c.guest("ann", ann.home+"/key"), tips: map[string]string{}}
-	w.p.git("", "init", "-q", "work")
+	w := &powerPusher{t: t, r: r, p: c.guest("ann", ann.Home+"/key"), tips: map[string]string{}}
+	w.p.Git("", "init", "-q", "work")
 	for round := range rounds {
 		w.push(round, random.IntN(3))
 		if err := cutPower(c, disks); err != nil {
@@ -87,25 +90,25 @@ func (w *powerPusher) push(round, kind int) {
 	if kind > 0 {
 		size = largeBytes
 	}
-	tip := w.p.commit("work", "file", randomBytes(uint64(round), size))
+	tip := w.p.Commit("work", "file", content.Random(uint64(round), size))
 	args := []string{"push", "-q", "--atomic", w.r.url, tip + ":" + branch, tip + ":refs/heads/main"}
 	if old := fmt.Sprintf("refs/heads/b%d", round-1); kind == 2 && w.tips[old] != "" {
 		args = append(args, ":"+old)
 		delete(w.tips, old)
 	}
-	w.p.git("work", args...)
+	w.p.Git("work", args...)
 	w.tips[branch], w.tips["refs/heads/main"] = tip, tip
 }
 
 // check reads all back.
 func (w *powerPusher) check(when string) {
 	w.t.Helper()
-	eventually(w.t, convergeTimeout, func() error {
-		listed := w.p.tryGit("", "ls-remote", w.r.url, "refs/heads/*")
-		if listed.code != 0 || listed.stale() {
+	await.Eventually(w.t, convergeTimeout, func() error {
+		listed := w.p.TryGit("", "ls-remote", w.r.url, "refs/heads/*")
+		if listed.Code != 0 || listed.Stale() {
 			return fmt.Errorf("%s: %v", when, listed)
 		}
-		refs := parseListing(listed.out)
+		refs := parseListing(listed.Out)
 		for name, tip := range w.tips {
 			if refs[name] != tip {
 				w.t.Fatalf("%s: %s is at %q, and %s was acknowledged: %v", when, name, refs[name], tip, listed)
@@ -116,9 +119,9 @@ func (w *powerPusher) check(when string) {
 		}
 		return nil
 	})
-	w.p.git("", "clone", "-q", "--mirror", w.r.url, "copy.git")
-	w.p.git("copy.git", "fsck", "--strict")
-	if err := os.RemoveAll(w.p.path("copy.git")); err != nil {
+	w.p.Git("", "clone", "-q", "--mirror", w.r.url, "copy.git")
+	w.p.Git("copy.git", "fsck", "--strict")
+	if err := os.RemoveAll(w.p.Path("copy.git")); err != nil {
 		w.t.Error(err)
 	}
 }
@@ -152,20 +155,23 @@ func cutPower(c *cluster, disks []*imageDisk) error {
 
 // imageDisk is a file system in a file. What was written to it and not synced is
 // in the kernel's cache, and not in that file.
-type imageDisk struct{ dir, image string }
+type imageDisk struct {
+	dir, image string
+	bytes      int64
+}
 
 // imageBytes is more than the room that a node wants left.
 const imageBytes = 640 << 20
 
-func newImageDisk(t *testing.T) *imageDisk {
+func newImageDisk(t *testing.T, bytes int64) *imageDisk {
 	t.Helper()
 	base, err := os.MkdirTemp("", "peer-it-image-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &imageDisk{dir: filepath.Join(base, "disk"), image: filepath.Join(base, "image")}
+	d := &imageDisk{dir: filepath.Join(base, "disk"), image: filepath.Join(base, "image"), bytes: bytes}
 	t.Cleanup(func() { _ = os.RemoveAll(base) })
-	err = errors.Join(os.Mkdir(d.dir, 0o700), os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, imageBytes))
+	err = errors.Join(os.Mkdir(d.dir, 0o700), os.WriteFile(d.image, nil, 0o600), os.Truncate(d.image, bytes))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +195,12 @@ func (d *imageDisk) mount() error {
 	return tool("mount", "-o", "loop,commit=300,noauto_da_alloc", d.image, d.dir)
 }
 
-func (d *imageDisk) unmount() error { return tool("umount", d.dir) }
+// unmount does not wait for a git that still has files open: what it writes goes
+// to the file that the disk was, which nobody looks at any more.
+func (d *imageDisk) unmount() error { return tool("umount", "--lazy", d.dir) }
+
+// sync has all on the disk that was written so far.
+func (d *imageDisk) sync() error { return tool("sync", "-f", d.dir) }
 
 // copyImage copies the file as it is, without its holes.
 func (d *imageDisk) copyImage() error {
@@ -216,7 +227,7 @@ func (d *imageDisk) copyImage() error {
 			at = end
 		}
 	}
-	return errors.Join(err, to.Truncate(imageBytes), to.Close())
+	return errors.Join(err, to.Truncate(d.bytes), to.Close())
 }
 
 func tool(name string, args ...string) error {

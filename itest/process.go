@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
+
+	"peer/itest/internal/people"
 )
 
 const (
@@ -79,7 +82,7 @@ func (n *node) start(env ...string) error {
 	args := n.c.within(n.number, n.c.peer(), "--home", n.home, "node", "--parent-fd", "3", "--log-level", n.c.logLevel)
 	p.cmd = exec.CommandContext(context.Background(), args[0], args[1:]...)
 	p.cmd.ExtraFiles = []*os.File{n.c.lifeline}
-	p.cmd.Env = append(n.c.baseEnv(n.c.dir), append(n.c.nodeEnv, env...)...)
+	p.cmd.Env = slices.Concat(n.c.baseEnv(), people.Environment(n.c.dir), n.c.nodeEnv, env)
 	p.cmd.Dir = n.c.dir
 	p.cmd.Stdout = &readyWriter{to: log, ready: p.ready}
 	p.cmd.Stderr = log

@@ -3,6 +3,9 @@ package itest
 import (
 	"strings"
 	"testing"
+
+	"peer/itest/internal/content"
+	"peer/itest/internal/people"
 )
 
 // TestPushVariants does with branches and tags what people do, and looks at the
@@ -11,10 +14,10 @@ func TestPushVariants(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, options{})
 	v := &pushVariants{c: c, r: c.create("demo"), ann: c.at(0)}
-	v.ann.git("", "init", "-q", "work")
-	v.ann.git("work", "remote", "add", "origin", v.r.url)
-	v.first = v.ann.commit("work", "a.txt", []byte("1\n"))
-	v.ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
+	v.ann.Git("", "init", "-q", "work")
+	v.ann.Git("work", "remote", "add", "origin", v.r.url)
+	v.first = v.ann.Commit("work", "a.txt", []byte("1\n"))
+	v.ann.Git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
 	for _, step := range []struct {
 		name string
 		run  func(*testing.T)
@@ -51,7 +54,7 @@ type pushVariants struct {
 
 // push pushes and wants success.
 func (v *pushVariants) push(args ...string) {
-	v.ann.git("work", append([]string{"push", "-q"}, args...)...)
+	v.ann.Git("work", append([]string{"push", "-q"}, args...)...)
 }
 
 // wants compares what every node lists with name → object ID; an empty ID means
@@ -59,7 +62,7 @@ func (v *pushVariants) push(args ...string) {
 func (v *pushVariants) wants(t *testing.T, refs map[string]string) {
 	t.Helper()
 	for i, n := range v.c.nodes {
-		listed := "\n" + v.r.remoteRefs(i) + "\n"
+		listed := "\n" + v.r.c.at(i).Listed(v.r.url) + "\n"
 		for name, oid := range refs {
 			if oid == "" && strings.Contains(listed, "\n"+name+" ") {
 				t.Fatalf("%s still lists %s:%s", n.name, name, listed)
@@ -76,10 +79,10 @@ func (v *pushVariants) wants(t *testing.T, refs map[string]string) {
 func (v *pushVariants) unchanged(t *testing.T, f func()) {
 	t.Helper()
 	v.r.converge()
-	before := v.r.remoteRefs(0)
+	before := v.r.c.at(0).Listed(v.r.url)
 	f()
-	if after := v.r.remoteRefs(0); after != before {
-		t.Fatalf("the refs changed: %s", firstDifference(before, after))
+	if after := v.r.c.at(0).Listed(v.r.url); after != before {
+		t.Fatalf("the refs changed: %s", people.FirstDifference(before, after))
 	}
 }
 
@@ -93,106 +96,106 @@ func (v *pushVariants) index(t *testing.T) uint64 {
 }
 
 func (v *pushVariants) branch(t *testing.T) {
-	v.ann.git("work", "switch", "-q", "-c", "feature/one")
-	tip := v.ann.commit("work", "b.txt", []byte("1\n"))
+	v.ann.Git("work", "switch", "-q", "-c", "feature/one")
+	tip := v.ann.Commit("work", "b.txt", []byte("1\n"))
 	v.push("-u", "origin", "HEAD")
 	v.wants(t, map[string]string{"refs/heads/feature/one": tip, "refs/heads/main": v.first})
 	// The same again changes nothing.
 	v.unchanged(t, func() {
-		if r := v.ann.tryGit("work", "push", "origin", "HEAD"); r.code != 0 || !strings.Contains(r.err, "Everything up-to-date") {
+		if r := v.ann.TryGit("work", "push", "origin", "HEAD"); r.Code != 0 || !strings.Contains(r.Err, "Everything up-to-date") {
 			t.Fatal(r)
 		}
 	})
 }
 
 func (v *pushVariants) tags(t *testing.T) {
-	v.ann.git("work", "tag", "light")
-	v.ann.git("work", "tag", "-a", "-m", "annotated", "v1", v.first)
-	v.ann.git("work", "tag", "-a", "-m", "of a tag", "v1-again", "v1")
+	v.ann.Git("work", "tag", "light")
+	v.ann.Git("work", "tag", "-a", "-m", "annotated", "v1", v.first)
+	v.ann.Git("work", "tag", "-a", "-m", "of a tag", "v1-again", "v1")
 	v.push("origin", "light", "v1", "v1-again")
 	v.wants(t, map[string]string{
-		"refs/tags/light":    v.ann.git("work", "rev-parse", "light"),
-		"refs/tags/v1":       v.ann.git("work", "rev-parse", "v1"),
-		"refs/tags/v1-again": v.ann.git("work", "rev-parse", "v1-again"),
+		"refs/tags/light":    v.ann.Git("work", "rev-parse", "light"),
+		"refs/tags/v1":       v.ann.Git("work", "rev-parse", "v1"),
+		"refs/tags/v1-again": v.ann.Git("work", "rev-parse", "v1-again"),
 	})
-	v.ann.git("work", "tag", "-f", "-a", "-m", "moved", "v1", "HEAD")
-	v.unchanged(t, func() { v.ann.refuses("work", []string{"already exists"}, "push", "origin", "v1") })
+	v.ann.Git("work", "tag", "-f", "-a", "-m", "moved", "v1", "HEAD")
+	v.unchanged(t, func() { v.ann.Refuses("work", []string{"already exists"}, "push", "origin", "v1") })
 	v.push("--force", "origin", "v1")
-	v.wants(t, map[string]string{"refs/tags/v1": v.ann.git("work", "rev-parse", "v1")})
+	v.wants(t, map[string]string{"refs/tags/v1": v.ann.Git("work", "rev-parse", "v1")})
 }
 
 func (v *pushVariants) remove(t *testing.T) {
 	v.push("origin", ":refs/tags/light", ":feature/one")
 	v.wants(t, map[string]string{"refs/tags/light": "", "refs/heads/feature/one": ""})
-	v.unchanged(t, func() { v.ann.refuses("work", []string{"feature/one"}, "push", "origin", "--delete", "feature/one") })
+	v.unchanged(t, func() { v.ann.Refuses("work", []string{"feature/one"}, "push", "origin", "--delete", "feature/one") })
 	// A branch makes room for others below its name in one push.
 	v.push("origin", "HEAD:refs/heads/dir")
-	v.ann.refuses("work", []string{"dir"}, "push", "origin", "HEAD:refs/heads/dir/below")
+	v.ann.Refuses("work", []string{"dir"}, "push", "origin", "HEAD:refs/heads/dir/below")
 	v.push("--atomic", "origin", ":refs/heads/dir", "HEAD:refs/heads/dir/below")
-	v.wants(t, map[string]string{"refs/heads/dir": "", "refs/heads/dir/below": v.ann.git("work", "rev-parse", "HEAD")})
+	v.wants(t, map[string]string{"refs/heads/dir": "", "refs/heads/dir/below": v.ann.Git("work", "rev-parse", "HEAD")})
 }
 
 func (v *pushVariants) force(t *testing.T) {
-	v.ann.git("work", "switch", "-q", "-C", "moving", v.first)
-	v.ann.commit("work", "c.txt", []byte("1\n"))
+	v.ann.Git("work", "switch", "-q", "-C", "moving", v.first)
+	v.ann.Commit("work", "c.txt", []byte("1\n"))
 	v.push("origin", "moving")
-	v.ann.git("work", "reset", "-q", "--hard", v.first)
-	other := v.ann.commit("work", "c.txt", []byte("2\n"))
-	v.unchanged(t, func() { v.ann.refuses("work", []string{"non-fast-forward", "rejected"}, "push", "origin", "moving") })
+	v.ann.Git("work", "reset", "-q", "--hard", v.first)
+	other := v.ann.Commit("work", "c.txt", []byte("2\n"))
+	v.unchanged(t, func() { v.ann.Refuses("work", []string{"non-fast-forward", "rejected"}, "push", "origin", "moving") })
 	v.push("origin", "+moving")
 	v.wants(t, map[string]string{"refs/heads/moving": other})
 }
 
 func (v *pushVariants) lease(t *testing.T) {
-	v.ann.git("work", "reset", "-q", "--hard", v.first)
-	third := v.ann.commit("work", "c.txt", []byte("3\n"))
+	v.ann.Git("work", "reset", "-q", "--hard", v.first)
+	third := v.ann.Commit("work", "c.txt", []byte("3\n"))
 	v.unchanged(t, func() {
-		v.ann.refuses("work", []string{"stale info"}, "push", "--force-with-lease=moving:"+v.first, "origin", "moving")
+		v.ann.Refuses("work", []string{"stale info"}, "push", "--force-with-lease=moving:"+v.first, "origin", "moving")
 	})
-	v.push("--force-with-lease=moving:"+v.ann.git("work", "rev-parse", "origin/moving"), "origin", "moving")
+	v.push("--force-with-lease=moving:"+v.ann.Git("work", "rev-parse", "origin/moving"), "origin", "moving")
 	v.wants(t, map[string]string{"refs/heads/moving": third})
 	// An empty expectation: it must not exist.
-	v.ann.commit("work", "c.txt", []byte("4\n"))
+	v.ann.Commit("work", "c.txt", []byte("4\n"))
 	v.unchanged(t, func() {
-		v.ann.refuses("work", []string{"stale info"}, "push", "--force-with-lease=moving:", "origin", "moving")
+		v.ann.Refuses("work", []string{"stale info"}, "push", "--force-with-lease=moving:", "origin", "moving")
 	})
 	v.push("--force-with-lease=fresh:", "origin", "HEAD:fresh")
-	v.wants(t, map[string]string{"refs/heads/fresh": v.ann.git("work", "rev-parse", "HEAD"), "refs/heads/moving": third})
+	v.wants(t, map[string]string{"refs/heads/fresh": v.ann.Git("work", "rev-parse", "HEAD"), "refs/heads/moving": third})
 }
 
 func (v *pushVariants) atomic(t *testing.T) {
-	v.ann.git("work", "switch", "-q", "-C", "left", "moving")
-	left := v.ann.commit("work", "d.txt", []byte("1\n"))
+	v.ann.Git("work", "switch", "-q", "-C", "left", "moving")
+	left := v.ann.Commit("work", "d.txt", []byte("1\n"))
 	v.push("--atomic", "origin", "left", "left:right")
 	v.wants(t, map[string]string{"refs/heads/left": left, "refs/heads/right": left})
-	v.ann.commit("work", "d.txt", []byte("2\n"))
+	v.ann.Commit("work", "d.txt", []byte("2\n"))
 	v.unchanged(t, func() {
 		// left is a fast-forward, moving is not.
-		v.ann.git("work", "branch", "-f", "moving", v.ann.git("work", "commit-tree", "-m", "unrelated", "HEAD^{tree}"))
-		v.ann.refuses("work", []string{"atomic"}, "push", "--atomic", "origin", "left", "moving")
+		v.ann.Git("work", "branch", "-f", "moving", v.ann.Git("work", "commit-tree", "-m", "unrelated", "HEAD^{tree}"))
+		v.ann.Refuses("work", []string{"atomic"}, "push", "--atomic", "origin", "left", "moving")
 	})
 	v.unchanged(t, func() {
 		// Only the group can refuse this one: the default branch stays.
-		v.ann.refuses("work", []string{"atomic"}, "push", "--atomic", "origin", "left", ":refs/heads/main")
+		v.ann.Refuses("work", []string{"atomic"}, "push", "--atomic", "origin", "left", ":refs/heads/main")
 	})
 }
 
 func (v *pushVariants) notAtomic(t *testing.T) {
-	left := v.ann.git("work", "rev-parse", "left")
-	v.ann.refuses("work", []string{"rejected"}, "push", "origin", "left", ":refs/heads/main")
+	left := v.ann.Git("work", "rev-parse", "left")
+	v.ann.Refuses("work", []string{"rejected"}, "push", "origin", "left", ":refs/heads/main")
 	v.wants(t, map[string]string{"refs/heads/left": left, "refs/heads/main": v.first})
 }
 
 func (v *pushVariants) defaultBranch(t *testing.T) {
 	v.unchanged(t, func() {
-		v.ann.refuses("work", []string{"deletion of the current branch prohibited", "main"}, "push", "origin", "--delete", "main")
+		v.ann.Refuses("work", []string{"deletion of the current branch prohibited", "main"}, "push", "origin", "--delete", "main")
 	})
-	v.unchanged(t, func() { v.ann.refuses("work", []string{"HEAD"}, "push", "origin", "--delete", "HEAD") })
+	v.unchanged(t, func() { v.ann.Refuses("work", []string{"HEAD"}, "push", "origin", "--delete", "HEAD") })
 }
 
 func (v *pushVariants) dryRun(t *testing.T) {
 	v.unchanged(t, func() {
-		if r := v.ann.tryGit("work", "push", "--dry-run", "origin", "left:planned", ":right"); r.code != 0 || !strings.Contains(r.err, "planned") {
+		if r := v.ann.TryGit("work", "push", "--dry-run", "origin", "left:planned", ":right"); r.Code != 0 || !strings.Contains(r.Err, "planned") {
 			t.Fatal(r)
 		}
 	})
@@ -201,15 +204,15 @@ func (v *pushVariants) dryRun(t *testing.T) {
 // fetch follows a push from the other nodes, from one that cloned before it.
 func (v *pushVariants) fetch(t *testing.T) {
 	for i := range v.c.nodes {
-		v.c.at(i).git("", "clone", "-q", v.r.url, "follow")
+		v.c.at(i).Git("", "clone", "-q", v.r.url, "follow")
 	}
-	v.ann.git("work", "switch", "-q", "-C", "main", v.first)
-	tip := v.ann.commit("work", "e.txt", []byte("1\n"))
+	v.ann.Git("work", "switch", "-q", "-C", "main", v.first)
+	tip := v.ann.Commit("work", "e.txt", []byte("1\n"))
 	v.push("origin", "main")
 	for i, n := range v.c.nodes {
 		p := v.c.at(i)
-		p.git("follow", "pull", "-q", "--ff-only")
-		if got := p.git("follow", "rev-parse", "HEAD"); got != tip {
+		p.Git("follow", "pull", "-q", "--ff-only")
+		if got := p.Git("follow", "rev-parse", "HEAD"); got != tip {
 			t.Fatalf("%s fetched %s right after %s was acknowledged", n.name, got, tip)
 		}
 	}
@@ -217,26 +220,26 @@ func (v *pushVariants) fetch(t *testing.T) {
 
 // behind pushes from a clone that misses the last push.
 func (v *pushVariants) behind(t *testing.T) {
-	v.ann.git("", "clone", "-q", v.r.url, "behind")
-	v.ann.git("work", "switch", "-q", "main")
-	v.ann.commit("work", "f.txt", []byte("1\n"))
+	v.ann.Git("", "clone", "-q", v.r.url, "behind")
+	v.ann.Git("work", "switch", "-q", "main")
+	v.ann.Commit("work", "f.txt", []byte("1\n"))
 	v.push("origin", "main")
-	v.ann.commit("behind", "g.txt", []byte("1\n"))
-	v.unchanged(t, func() { v.ann.refuses("behind", []string{"fetch first"}, "push", "origin", "main") })
-	v.ann.git("behind", "pull", "-q", "--rebase")
-	v.ann.git("behind", "push", "-q")
+	v.ann.Commit("behind", "g.txt", []byte("1\n"))
+	v.unchanged(t, func() { v.ann.Refuses("behind", []string{"fetch first"}, "push", "origin", "main") })
+	v.ann.Git("behind", "pull", "-q", "--rebase")
+	v.ann.Git("behind", "push", "-q")
 }
 
 // names tries refs that are nobody's to push.
 func (v *pushVariants) names(t *testing.T) {
 	for _, name := range []string{"refs/peer/x", "refs/nowhere", "HEAD", "refs/heads/HEAD"} {
-		v.unchanged(t, func() { v.ann.refuses("work", nil, "push", "origin", "HEAD:"+name) })
+		v.unchanged(t, func() { v.ann.Refuses("work", nil, "push", "origin", "HEAD:"+name) })
 	}
 	v.unchanged(t, func() {
-		v.ann.refuses("work", []string{"commit"}, "push", "origin", v.ann.git("work", "rev-parse", "HEAD:a.txt")+":refs/heads/blob")
+		v.ann.Refuses("work", []string{"commit"}, "push", "origin", v.ann.Git("work", "rev-parse", "HEAD:a.txt")+":refs/heads/blob")
 	})
 	v.push("origin", "HEAD:refs/heads/ünïcödé/日本")
-	v.wants(t, map[string]string{"refs/heads/ünïcödé/日本": v.ann.git("work", "rev-parse", "HEAD")})
+	v.wants(t, map[string]string{"refs/heads/ünïcödé/日本": v.ann.Git("work", "rev-parse", "HEAD")})
 }
 
 // stranger pushes with keys that the owner has not allowed.
@@ -244,13 +247,13 @@ func (v *pushVariants) stranger(t *testing.T) {
 	eve, bob := v.c.guest("eve", ""), v.c.at(1)
 	before := v.index(t)
 	for _, p := range []*person{eve, bob} {
-		p.git("", "clone", "-q", v.r.url, "theirs")
+		p.Git("", "clone", "-q", v.r.url, "theirs")
 		for _, size := range []int{10, 3 << 20} { // one rides in the entry, one would be staged
-			p.commit("theirs", "h.txt", randomBytes(7, size))
+			p.Commit("theirs", "h.txt", content.Random(7, size))
 			v.unchanged(t, func() {
-				p.refuses("theirs", []string{"may not write", "nothing was changed"}, "push", "origin", "HEAD:refs/heads/main")
-				p.refuses("theirs", []string{"may not write"}, "push", "origin", "HEAD:refs/heads/theirs")
-				p.refuses("theirs", []string{"may not write"}, "push", "origin", "--delete", "moving")
+				p.Refuses("theirs", []string{"may not write", "nothing was changed"}, "push", "origin", "HEAD:refs/heads/main")
+				p.Refuses("theirs", []string{"may not write"}, "push", "origin", "HEAD:refs/heads/theirs")
+				p.Refuses("theirs", []string{"may not write"}, "push", "origin", "--delete", "moving")
 			})
 		}
 	}
@@ -260,10 +263,10 @@ func (v *pushVariants) stranger(t *testing.T) {
 }
 
 func (v *pushVariants) mirror(t *testing.T) {
-	v.ann.git("", "clone", "-q", "--mirror", v.r.url, "copy.git")
-	v.ann.git("copy.git", "update-ref", "refs/notes/review", v.first)
-	v.ann.git("copy.git", "update-ref", "-d", "refs/heads/right")
-	v.ann.git("copy.git", "push", "-q", "--mirror", v.r.url)
+	v.ann.Git("", "clone", "-q", "--mirror", v.r.url, "copy.git")
+	v.ann.Git("copy.git", "update-ref", "refs/notes/review", v.first)
+	v.ann.Git("copy.git", "update-ref", "-d", "refs/heads/right")
+	v.ann.Git("copy.git", "push", "-q", "--mirror", v.r.url)
 	v.wants(t, map[string]string{"refs/notes/review": v.first, "refs/heads/right": ""})
-	v.r.cloneEverywhere(v.ann.path("copy.git"))
+	v.r.cloneEverywhere(v.ann.Path("copy.git"))
 }

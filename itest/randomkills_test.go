@@ -10,6 +10,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"peer/itest/internal/content"
+	"peer/itest/internal/people"
 )
 
 var (
@@ -35,13 +38,13 @@ func TestRandomKills(t *testing.T) {
 	c := newCluster(t, options{env: []string{fmt.Sprintf("PEER_LOG_KEEP=%d", logKeep)}})
 	s := &storm{c: c, r: c.create("demo")}
 	owner := c.at(0)
-	owner.git("", "init", "-q", "seed")
-	owner.commit("seed", "a.txt", []byte("1\n"))
-	owner.git("seed", "push", "-q", s.r.url, "HEAD:refs/heads/main")
+	owner.Git("", "init", "-q", "seed")
+	owner.Commit("seed", "a.txt", []byte("1\n"))
+	owner.Git("seed", "push", "-q", s.r.url, "HEAD:refs/heads/main")
 	s.writers = []*writer{
 		s.newWriter("ann", owner, seed+1),
 		// The same key without a node: the helper finds the network by itself.
-		s.newWriter("ben", c.guest("ben", owner.home+"/key"), seed+2),
+		s.newWriter("ben", c.guest("ben", owner.Home+"/key"), seed+2),
 	}
 	var work sync.WaitGroup
 	for _, w := range s.writers {
@@ -130,8 +133,8 @@ func (s *storm) newWriter(name string, p *person, seed uint64) *writer {
 		s: s, name: name, p: p, random: rand.New(rand.NewPCG(seed, 5)), tree: name,
 		order: map[string]int{}, acked: map[string]int{},
 	}
-	p.git("", "init", "-q", w.tree)
-	p.git(w.tree, "remote", "add", "origin", s.r.url)
+	p.Git("", "init", "-q", w.tree)
+	p.Git(w.tree, "remote", "add", "origin", s.r.url)
 	return w
 }
 
@@ -165,14 +168,14 @@ func (w *writer) push(i int) error {
 		pair := w.pair()
 		targets, args = pair[:], []string{"push", "-q", "--atomic", "origin", tip + ":" + pair[0], tip + ":" + pair[1]}
 	}
-	r := w.p.tryGit(w.tree, args...)
-	w.took = append(w.took, r.took)
-	if r.took > slowPush {
+	r := w.p.TryGit(w.tree, args...)
+	w.took = append(w.took, r.Took)
+	if r.Took > slowPush {
 		w.s.c.t.Logf("slow, at %s: %s: %v", time.Now().Format(time.StampMilli), w.name, r)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if r.code == 0 {
+	if r.Code == 0 {
 		w.pushed++
 		for _, name := range targets {
 			w.acked[name] = i
@@ -180,7 +183,7 @@ func (w *writer) push(i int) error {
 		return nil
 	}
 	w.failed++
-	if !strings.Contains(r.err, "peer: error:") && !strings.Contains(r.err, "remote rejected") {
+	if !strings.Contains(r.Err, "peer: error:") && !strings.Contains(r.Err, "remote rejected") {
 		return fmt.Errorf("no clear error: %v", r)
 	}
 	w.s.c.t.Logf("%s push %d: %v", w.name, i, r)
@@ -191,20 +194,20 @@ func (w *writer) push(i int) error {
 func (w *writer) commit(i, size int) (string, error) {
 	const ref = "refs/heads/work"
 	var stream strings.Builder
-	data := randomBytes(uint64(i)<<8|uint64(w.name[0]), size)
+	data := content.Random(uint64(i)<<8|uint64(w.name[0]), size)
 	fmt.Fprintf(&stream, "commit %s\ncommitter %s <%s@example.org> %d +0000\ndata 3\ni%02d\n", ref, w.name, w.name, 1_700_000_000+i, i%100)
 	if i > 1 {
 		fmt.Fprintf(&stream, "from %s^0\n", ref)
 	}
 	fmt.Fprintf(&stream, "M 100644 inline %d.bin\ndata %d\n%s\n", i%50, len(data), data)
-	if r := w.p.runInput([]byte(stream.String()), w.tree, "git", "fast-import", "--quiet", "--force"); r.code != 0 {
+	if r := w.p.RunInput([]byte(stream.String()), w.tree, "git", "fast-import", "--quiet", "--force"); r.Code != 0 {
 		return "", fmt.Errorf("fast-import: %v", r)
 	}
-	r := w.p.tryGit(w.tree, "rev-parse", ref)
-	if r.code != 0 {
+	r := w.p.TryGit(w.tree, "rev-parse", ref)
+	if r.Code != 0 {
 		return "", fmt.Errorf("rev-parse: %v", r)
 	}
-	tip := strings.TrimSpace(r.out)
+	tip := strings.TrimSpace(r.Out)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.order[tip] = i
@@ -246,44 +249,44 @@ func (s *storm) read(random *rand.Rand) {
 		for j, w := range s.writers {
 			floors[j] = w.floor()
 		}
-		var r result
+		var r people.Result
 		var copied string
 		if i%10 == 9 {
 			copied = fmt.Sprintf("copy%d.git", i)
-			if r = p.tryGit("", "clone", "-q", "--mirror", s.r.url, copied); r.code == 0 {
-				said := r.err
-				r = p.tryGit(copied, "fsck", "--connectivity-only")
-				if r.code != 0 {
+			if r = p.TryGit("", "clone", "-q", "--mirror", s.r.url, copied); r.Code == 0 {
+				said := r.Err
+				r = p.TryGit(copied, "fsck", "--connectivity-only")
+				if r.Code != 0 {
 					s.fail("a clone is not whole: %v", r)
 					return
 				}
-				r = p.tryGit(copied, "for-each-ref", "--format=%(objectname)%09%(refname)")
-				r.err = said
+				r = p.TryGit(copied, "for-each-ref", "--format=%(objectname)%09%(refname)")
+				r.Err = said
 			}
 		} else {
-			r = p.tryGit("", "ls-remote", s.r.url)
+			r = p.TryGit("", "ls-remote", s.r.url)
 		}
 		s.judgeRead(r, floors)
 	}
 }
 
-func (s *storm) judgeRead(r result, floors []map[string]int) {
-	if r.code != 0 {
+func (s *storm) judgeRead(r people.Result, floors []map[string]int) {
+	if r.Code != 0 {
 		s.reads.failed++
 		// Where the node at the other end dies in the middle, git speaks for itself.
-		if !strings.Contains(r.err, "peer: error:") && !strings.Contains(r.err, "fatal: ") {
+		if !strings.Contains(r.Err, "peer: error:") && !strings.Contains(r.Err, "fatal: ") {
 			s.fail("a read failed without a clear error: %v", r)
 		}
 		s.c.t.Logf("read: %v", r)
 		return
 	}
-	stale := r.stale() // it may be older, never half
+	stale := r.Stale() // it may be older, never half
 	if stale {
 		s.reads.stale++
 	} else {
 		s.reads.fine++
 	}
-	listed := parseListing(r.out)
+	listed := parseListing(r.Out)
 	for i, w := range s.writers {
 		if stale {
 			floors[i] = nil
@@ -324,7 +327,7 @@ func (s *storm) judge() (pushed, failed int) {
 	s.r.converge()
 	s.r.checkDisks()
 	for i, n := range s.c.nodes {
-		listed := parseListing(s.c.at(i).git(s.r.bare(i), "for-each-ref", "--format=%(objectname)%09%(refname)"))
+		listed := parseListing(s.c.at(i).Git(s.r.bare(i), "for-each-ref", "--format=%(objectname)%09%(refname)"))
 		for _, w := range s.writers {
 			if err := w.compare(listed, w.floor()); err != nil {
 				s.c.t.Errorf("on the disk of %s: %v", n.name, err)

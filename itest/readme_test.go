@@ -13,6 +13,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"peer/itest/internal/await"
+	"peer/itest/internal/binary"
 )
 
 // readmeHeading is above the transcript: the first ```sh block starts the
@@ -22,7 +25,7 @@ const readmeHeading = "## Try it"
 // TestReadme types what the README says, as somebody who has just fetched the
 // source: nothing of peer in the PATH, and an empty home directory.
 func TestReadme(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join(sourceDir(), "README.md"))
+	raw, err := os.ReadFile(filepath.Join(binary.SourceDir(), "README.md"))
 	if errors.Is(err, fs.ErrNotExist) {
 		t.Skip("there is no README.md yet")
 	}
@@ -34,13 +37,14 @@ func TestReadme(t *testing.T) {
 		t.Fatalf("README.md has %d blocks of shell under %q, and two terminals need two", len(blocks), readmeHeading)
 	}
 	env, home := newcomer(t)
-	first := openTerminal(t, env, sourceDir(), blocks[0])
+	first := openTerminal(t, env, binary.SourceDir(), blocks[0])
 	first.await(t, "ready", 5*time.Minute) // it may build from nothing
 	second := openTerminal(t, env, home, blocks[1])
 	if err := second.wait(2 * time.Minute); err != nil {
 		t.Fatalf("the second terminal: %v\n%s\nthe first:\n%s", err, second, first)
 	}
 	t.Logf("the second terminal:\n%s", second)
+	readmeShares(t, string(raw), env, home)
 	pids := nodesBelow(t, home)
 	if len(pids) == 0 {
 		t.Error("no node ran")
@@ -50,7 +54,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = first.wait(30 * time.Second) // go run tells of the signal as a failure
-	eventually(t, 10*time.Second, func() error {
+	await.Eventually(t, 10*time.Second, func() error {
 		for _, pid := range pids {
 			if syscall.Kill(pid, 0) == nil {
 				return fmt.Errorf("process %d still runs", pid)
@@ -58,6 +62,54 @@ func TestReadme(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// invitation is how the README shortens what peer invite prints.
+const invitation = "peer-invite-…"
+
+// readmeShares types what the README says of a second person, who has peer
+// installed and nothing else.
+func readmeShares(t *testing.T, readme string, env []string, annsHome string) {
+	t.Helper()
+	blocks := shellBlocks(readme, "## Share it")
+	if len(blocks) != 4 || !strings.Contains(blocks[1], invitation) {
+		t.Fatalf("the section on sharing has %d blocks, or no invitation", len(blocks))
+	}
+	dev := filepath.Join(annsHome, ".local", "state", "peer", "dev")
+	bobsEnv, bobsHome := newcomer(t)
+	for i, v := range bobsEnv {
+		if path, ok := strings.CutPrefix(v, "PATH="); ok {
+			bobsEnv[i] = "PATH=" + filepath.Join(dev, "bin") + ":" + path
+		}
+	}
+	ann := func(block string) string {
+		t.Helper()
+		shell := openTerminal(t, env, annsHome, ". "+filepath.Join(dev, "env")+"\n"+block)
+		if err := shell.wait(time.Minute); err != nil {
+			t.Fatalf("ann: %v\n%s", err, shell)
+		}
+		return shell.String()
+	}
+	said := ann(blocks[0])
+	at := strings.Index(said, strings.TrimSuffix(invitation, "…"))
+	if at < 0 {
+		t.Fatalf("no invitation:\n%s", said)
+	}
+	line := strings.Fields(said[at:])[0]
+	node := openTerminal(t, bobsEnv, bobsHome, strings.Replace(blocks[1], invitation, line, 1))
+	defer func() {
+		_ = syscall.Kill(-node.cmd.Process.Pid, syscall.SIGINT)
+		_ = node.wait(30 * time.Second)
+	}()
+	node.await(t, "ready", time.Minute)
+	ann(blocks[2])
+	work := openTerminal(t, bobsEnv, bobsHome, blocks[3])
+	if err := work.wait(time.Minute); err != nil {
+		t.Fatalf("bob: %v\n%s\nhis node:\n%s", err, work, node)
+	}
+	if !strings.Contains(work.String(), "committed at index") {
+		t.Errorf("bob's push:\n%s", work)
+	}
 }
 
 // shellBlocks are the ```sh blocks below a heading, up to the next of its rank.
@@ -160,7 +212,7 @@ func openTerminal(t *testing.T, env []string, dir, script string) *terminal {
 // await waits for a line.
 func (e *terminal) await(t *testing.T, line string, timeout time.Duration) {
 	t.Helper()
-	eventually(t, timeout, func() error {
+	await.Eventually(t, timeout, func() error {
 		if strings.Contains("\n"+e.String(), "\n"+line+"\n") {
 			return nil
 		}

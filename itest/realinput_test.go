@@ -9,6 +9,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"peer/itest/internal/binary"
+	"peer/itest/internal/content"
+	"peer/itest/internal/people"
 )
 
 // TestRealInput pushes what people push, and clones it from every replica.
@@ -24,16 +28,16 @@ func TestRealInput(t *testing.T) {
 // testOwnSource pushes the repository that this source is in.
 func testOwnSource(t *testing.T, c *cluster) {
 	ann := c.at(0)
-	if r := ann.tryGit(sourceDir(), "-c", "safe.directory=*", "rev-parse", "--git-dir"); r.code != 0 {
+	if r := ann.TryGit(binary.SourceDir(), "-c", "safe.directory=*", "rev-parse", "--git-dir"); r.Code != 0 {
 		t.Skip("this source is not in a git repository")
 	}
-	ann.git("", "-c", "safe.directory=*", "clone", "-q", "--bare", "--no-local", sourceDir(), "own.git")
-	head := strings.TrimPrefix(ann.git("own.git", "symbolic-ref", "HEAD"), "refs/heads/")
+	ann.Git("", "-c", "safe.directory=*", "clone", "-q", "--bare", "--no-local", binary.SourceDir(), "own.git")
+	head := strings.TrimPrefix(ann.Git("own.git", "symbolic-ref", "HEAD"), "refs/heads/")
 	r := c.create("own", "--default-branch", head)
-	ann.git("own.git", "push", "-q", "--mirror", r.url)
+	ann.Git("own.git", "push", "-q", "--mirror", r.url)
 	r.converge()
 	r.checkDisks()
-	r.cloneEverywhere(ann.path("own.git"))
+	r.cloneEverywhere(ann.Path("own.git"))
 }
 
 func testLongHistory(t *testing.T, c *cluster) {
@@ -42,19 +46,19 @@ func testLongHistory(t *testing.T, c *cluster) {
 		commits = 1_000
 	}
 	ann := c.at(0)
-	ann.git("", "init", "-q", "--bare", "long.git")
+	ann.Git("", "init", "-q", "--bare", "long.git")
 	ann.fastImport(t, "long.git", func(w io.Writer) error { return newHistory(w).write(commits) })
 	r := c.create("long")
-	ann.git("long.git", "push", "-q", "--mirror", r.url)
+	ann.Git("long.git", "push", "-q", "--mirror", r.url)
 	r.converge()
 	r.checkDisks()
-	r.cloneEverywhere(ann.path("long.git"))
+	r.cloneEverywhere(ann.Path("long.git"))
 	// Parts of it, as people take them.
 	bob := c.at(1)
-	bob.git("", "clone", "-q", "--depth=1", "--branch=release/1.x", r.url, "shallow")
-	bob.git("shallow", "fetch", "-q", "--unshallow")
-	bob.git("", "clone", "-q", "--filter=blob:none", "--no-checkout", r.url, "partial")
-	if got := bob.git("partial", "cat-file", "blob", "HEAD:link"); got != "run.sh" {
+	bob.Git("", "clone", "-q", "--depth=1", "--branch=release/1.x", r.url, "shallow")
+	bob.Git("shallow", "fetch", "-q", "--unshallow")
+	bob.Git("", "clone", "-q", "--filter=blob:none", "--no-checkout", r.url, "partial")
+	if got := bob.Git("partial", "cat-file", "blob", "HEAD:link"); got != "run.sh" {
 		t.Fatalf("the link in a partial clone names %q", got)
 	}
 }
@@ -62,9 +66,9 @@ func testLongHistory(t *testing.T, c *cluster) {
 // fastImport feeds a generated stream to git fast-import.
 func (p *person) fastImport(t *testing.T, dir string, write func(io.Writer) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), people.CommandTimeout)
 	defer cancel()
-	cmd := p.command(ctx, dir, "git", "fast-import", "--quiet", "--done")
+	cmd := p.c.command(ctx, p.Command(dir, "git", "fast-import", "--quiet", "--done"))
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +99,7 @@ func testLargePack(t *testing.T, c *cluster) {
 		blobs /= 5
 	}
 	ann := c.at(0)
-	ann.git("", "init", "-q", "--bare", "large.git")
+	ann.Git("", "init", "-q", "--bare", "large.git")
 	ann.fastImport(t, "large.git", func(w io.Writer) error { return newHistory(w).writeBlobs(blobs) })
 	r := c.create("large")
 	roots := map[int]string{os.Getpid(): "pusher"}
@@ -103,9 +107,9 @@ func testLargePack(t *testing.T, c *cluster) {
 		roots[n.pid()] = n.name
 	}
 	watch := watchMemory(roots)
-	pushed := ann.tryGit("large.git", "push", "-q", "--mirror", r.url)
-	ann.must(pushed)
-	t.Logf("pushed %d MB in %v", blobs*packBlobBytes/1e6, pushed.took)
+	pushed := ann.TryGit("large.git", "push", "-q", "--mirror", r.url)
+	ann.Must(pushed)
+	t.Logf("pushed %d MB in %v", blobs*packBlobBytes/1e6, pushed.Took)
 	r.converge()
 	peaks := watch.end()
 	report(t, peaks)
@@ -115,7 +119,7 @@ func testLargePack(t *testing.T, c *cluster) {
 		}
 	}
 	r.checkDisks()
-	r.cloneEverywhere(ann.path("large.git"))
+	r.cloneEverywhere(ann.Path("large.git"))
 }
 
 func report(t *testing.T, peaks map[string]memoryPeak) {
@@ -128,7 +132,7 @@ func report(t *testing.T, peaks map[string]memoryPeak) {
 func testManyRefs(t *testing.T, c *cluster) {
 	const refs = 2000
 	ann := c.at(0)
-	ann.git("", "init", "-q", "--bare", "many.git")
+	ann.Git("", "init", "-q", "--bare", "many.git")
 	ann.fastImport(t, "many.git", func(w io.Writer) error {
 		h := newHistory(w)
 		h.printf("feature done\n")
@@ -139,36 +143,36 @@ func testManyRefs(t *testing.T, c *cluster) {
 		h.printf("done\n")
 		return h.w.Flush()
 	})
-	ann.git("many.git", "symbolic-ref", "HEAD", "refs/heads/topic/0/work")
+	ann.Git("many.git", "symbolic-ref", "HEAD", "refs/heads/topic/0/work")
 	r := c.create("many", "--default-branch", "topic/0/work")
-	pushed := ann.tryGit("many.git", "push", "-q", "--mirror", r.url)
-	ann.must(pushed)
-	t.Logf("pushed %d refs in %v", refs, pushed.took)
+	pushed := ann.TryGit("many.git", "push", "-q", "--mirror", r.url)
+	ann.Must(pushed)
+	t.Logf("pushed %d refs in %v", refs, pushed.Took)
 	if got := strings.Count(r.converge(), "\nrefs/") + 1; got != refs {
 		t.Fatalf("%d refs arrived of %d", got, refs)
 	}
 	r.checkDisks()
-	r.cloneEverywhere(ann.path("many.git"))
-	ann.git("many.git", "push", "-q", "--atomic", r.url, "--delete", "refs/tags/t1", "refs/tags/t2")
+	r.cloneEverywhere(ann.Path("many.git"))
+	ann.Git("many.git", "push", "-q", "--atomic", r.url, "--delete", "refs/tags/t1", "refs/tags/t2")
 }
 
 func testSHA256(t *testing.T, c *cluster) {
 	r := c.create("sha256", "--object-format", "sha256")
 	ann := c.at(0)
-	ann.git("", "init", "-q", "--object-format=sha256", "sha256")
-	ann.commit("sha256", "a.txt", []byte("one\n"))
-	ann.git("sha256", "tag", "-a", "-m", "first", "v1")
-	if tip := ann.commit("sha256", "b.txt", []byte("two\n")); len(tip) != 64 {
+	ann.Git("", "init", "-q", "--object-format=sha256", "sha256")
+	ann.Commit("sha256", "a.txt", []byte("one\n"))
+	ann.Git("sha256", "tag", "-a", "-m", "first", "v1")
+	if tip := ann.Commit("sha256", "b.txt", []byte("two\n")); len(tip) != 64 {
 		t.Fatalf("%s is no SHA-256", tip)
 	}
-	ann.git("sha256", "push", "-q", "--mirror", r.url)
-	ann.commit("sha256", "c.txt", randomBytes(1, largeBytes)) // staged, not inline
-	ann.git("sha256", "push", "-q", "--mirror", r.url)
+	ann.Git("sha256", "push", "-q", "--mirror", r.url)
+	ann.Commit("sha256", "c.txt", content.Random(1, largeBytes)) // staged, not inline
+	ann.Git("sha256", "push", "-q", "--mirror", r.url)
 	r.converge()
 	r.checkDisks()
-	r.cloneEverywhere(ann.path("sha256"))
+	r.cloneEverywhere(ann.Path("sha256"))
 
-	ann.git("", "init", "-q", "sha1")
-	ann.commit("sha1", "a.txt", []byte("one\n"))
-	ann.refuses("sha1", []string{"hash algorithm", "peer init --object-format sha1"}, "push", r.url, "HEAD:refs/heads/other")
+	ann.Git("", "init", "-q", "sha1")
+	ann.Commit("sha1", "a.txt", []byte("one\n"))
+	ann.Refuses("sha1", []string{"hash algorithm", "peer init --object-format sha1"}, "push", r.url, "HEAD:refs/heads/other")
 }

@@ -8,6 +8,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"peer/itest/internal/content"
+	"peer/itest/internal/people"
 )
 
 // TestRestartAll kills all nodes at the same moment while people push, several
@@ -21,7 +24,7 @@ func TestRestartAll(t *testing.T) {
 	c := newCluster(t, options{env: []string{fmt.Sprintf("PEER_LOG_KEEP=%d", logKeep)}})
 	s := &storm{c: c, r: c.create("demo")}
 	owner := c.at(0)
-	s.writers = []*writer{s.newWriter("ann", owner, 1), s.newWriter("ben", c.guest("ben", owner.home+"/key"), 2)}
+	s.writers = []*writer{s.newWriter("ann", owner, 1), s.newWriter("ben", c.guest("ben", owner.Home+"/key"), 2)}
 	random := rand.New(rand.NewPCG(8, 8))
 	for round := range rounds {
 		s.over.Store(false)
@@ -71,24 +74,24 @@ func TestMissedMoreThanTheLogKeeps(t *testing.T) {
 	c := newCluster(t, options{env: []string{fmt.Sprintf("PEER_LOG_KEEP=%d", logKeep)}})
 	r := c.create("demo")
 	ann, late := c.at(0), c.nodes[follower]
-	ann.git("", "init", "-q", "work")
-	ann.git("work", "remote", "add", "origin", r.url)
-	ann.commit("work", "a.txt", []byte("1\n"))
-	ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/main", "HEAD:refs/heads/gone")
+	ann.Git("", "init", "-q", "work")
+	ann.Git("work", "remote", "add", "origin", r.url)
+	ann.Commit("work", "a.txt", []byte("1\n"))
+	ann.Git("work", "push", "-q", "origin", "HEAD:refs/heads/main", "HEAD:refs/heads/gone")
 	r.converge()
 	if err := late.kill(); err != nil {
 		t.Fatal(err)
 	}
-	ann.commit("work", "large.bin", randomBytes(4, 5<<20))
-	ann.git("work", "tag", "-a", "-m", "one", "v1")
-	ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/main", "v1", ":refs/heads/gone")
+	ann.Commit("work", "large.bin", content.Random(4, 5<<20))
+	ann.Git("work", "tag", "-a", "-m", "one", "v1")
+	ann.Git("work", "push", "-q", "origin", "HEAD:refs/heads/main", "v1", ":refs/heads/gone")
 	begin := time.Now()
 	var work sync.WaitGroup
 	for i := range pushers {
 		work.Go(func() {
 			for j := range missed / pushers {
 				to := fmt.Sprintf("HEAD~%d:refs/heads/moving/%d", j%2, i)
-				if pushed := ann.tryGit("work", "push", "-q", "--force", "origin", to); pushed.code != 0 {
+				if pushed := ann.TryGit("work", "push", "-q", "--force", "origin", to); pushed.Code != 0 {
 					t.Error(pushed)
 					return
 				}
@@ -111,15 +114,15 @@ func TestMissedMoreThanTheLogKeeps(t *testing.T) {
 	if err := late.restart(); err != nil {
 		t.Fatal(err)
 	}
-	ann.commit("work", "a.txt", []byte("2\n"))
-	ann.git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
+	ann.Commit("work", "a.txt", []byte("2\n"))
+	ann.Git("work", "push", "-q", "origin", "HEAD:refs/heads/main")
 	refs := r.converge()
 	t.Logf("in sync %v after its start", time.Since(begin).Round(time.Millisecond))
-	if strings.Contains(refs, "refs/heads/gone") || !strings.Contains(refs, "refs/heads/main "+ann.git("work", "rev-parse", "HEAD")) {
+	if strings.Contains(refs, "refs/heads/gone") || !strings.Contains(refs, "refs/heads/main "+ann.Git("work", "rev-parse", "HEAD")) {
 		t.Fatalf("not where the pushes left it:\n%s", refs)
 	}
 	r.checkDisks()
-	if got, want := r.remoteRefs(follower), r.remoteRefs(leader); got != want {
-		t.Fatalf("the nodes list other refs: %s", firstDifference(want, got))
+	if got, want := r.c.at(follower).Listed(r.url), r.c.at(leader).Listed(r.url); got != want {
+		t.Fatalf("the nodes list other refs: %s", people.FirstDifference(want, got))
 	}
 }

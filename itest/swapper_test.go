@@ -7,6 +7,10 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"peer/itest/internal/content"
+	"peer/itest/internal/people"
+	"peer/itest/internal/register"
 )
 
 // swapper is a client that moves refs. It shares nothing with the others: a clone,
@@ -27,14 +31,14 @@ type swapper struct {
 func (h *histories) newSwapper(i int) *swapper {
 	s := &swapper{h: h, id: i, name: fmt.Sprint("client", i), random: rand.New(rand.NewPCG(h.seed, uint64(100+i))), seen: map[string]string{}}
 	if i%4 == 0 {
-		s.p = &person{c: h.c, home: h.c.nodes[0].home, dir: h.c.nodes[0].user.dir}
+		s.p = h.c.personIn(h.c.nodes[0].home, h.c.nodes[0].user.Dir)
 	} else {
 		s.p = h.c.guest(s.name, h.c.nodes[0].home+"/key")
 	}
 	if i%2 == 1 {
-		s.p.env = []string{fmt.Sprintf("PEER_PUSH_TIMEOUT=%v", historyPatience)}
+		s.p.Env = []string{fmt.Sprintf("PEER_PUSH_TIMEOUT=%v", historyPatience)}
 	}
-	s.p.git("", "init", "-q", "--bare", s.name)
+	s.p.Git("", "init", "-q", "--bare", s.name)
 	return s
 }
 
@@ -63,47 +67,47 @@ func (s *swapper) act(epoch int64) {
 	kind := s.random.IntN(10)
 	switch {
 	case ref == pair[0]:
-		s.push(epoch, touch{touchSwap, s.seen[ref], next, s.name}, pair[:], "--atomic", s.lease(pair[0]), s.lease(pair[1]), next+":"+pair[0], next+":"+pair[1])
+		s.push(epoch, register.Touch{Kind: register.Swap, Old: s.seen[ref], New: next, By: s.name}, pair[:], "--atomic", s.lease(pair[0]), s.lease(pair[1]), next+":"+pair[0], next+":"+pair[1])
 	case kind == 0:
-		s.push(epoch, touch{touchWrite, "", next, s.name}, []string{ref}, "+"+next+":"+ref)
+		s.push(epoch, register.Touch{Kind: register.Write, Old: "", New: next, By: s.name}, []string{ref}, "+"+next+":"+ref)
 	case kind == 1 && s.seen[ref] == "":
-		s.push(epoch, touch{touchWrite, "", next, s.name}, []string{ref}, next+":"+ref)
+		s.push(epoch, register.Touch{Kind: register.Write, Old: "", New: next, By: s.name}, []string{ref}, next+":"+ref)
 	case kind == 2 && s.seen[ref] != "":
-		s.push(epoch, touch{touchSwap, s.seen[ref], "", s.name}, []string{ref}, s.lease(ref), ":"+ref)
+		s.push(epoch, register.Touch{Kind: register.Swap, Old: s.seen[ref], New: "", By: s.name}, []string{ref}, s.lease(ref), ":"+ref)
 	default:
-		s.push(epoch, touch{touchSwap, s.seen[ref], next, s.name}, []string{ref}, s.lease(ref), next+":"+ref)
+		s.push(epoch, register.Touch{Kind: register.Swap, Old: s.seen[ref], New: next, By: s.name}, []string{ref}, s.lease(ref), next+":"+ref)
 	}
 }
 
 func (s *swapper) lease(ref string) string { return "--force-with-lease=" + ref + ":" + s.seen[ref] }
 
 // push runs git push, which moves all of refs alike, and notes what it said.
-func (s *swapper) push(epoch int64, in touch, refs []string, args ...string) {
-	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
+func (s *swapper) push(epoch int64, in register.Touch, refs []string, args ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), people.CommandTimeout)
 	if s.random.IntN(40) == 0 { // this client dies in the middle
 		ctx, cancel = context.WithTimeout(context.Background(), time.Duration(s.random.Int64N(int64(200*time.Millisecond))))
 	}
 	defer cancel()
-	called := s.h.ledger.now()
-	r := s.p.runUntil(ctx, nil, s.name, "git", append([]string{"push", "--porcelain", s.h.r.url}, args...)...)
-	verdicts, err := readPorcelain(r, refs)
+	called := s.h.ledger.Now()
+	r := s.p.RunUntil(ctx, nil, s.name, "git", append([]string{"push", "--porcelain", s.h.r.url}, args...)...)
+	verdicts, err := register.ReadPorcelain(r, refs)
 	if err != nil {
 		s.h.fail("%s: %v", s.name, err)
 	}
-	if r.code == 0 {
-		s.h.acknowledged(r.took)
+	if r.Code == 0 {
+		s.h.acknowledged(r.Took)
 	}
 	for i, ref := range refs {
 		verdict := verdicts[i]
-		if in.kind == touchWrite && verdict.verdict == answerStale {
-			verdict.verdict = answerRefused // it found what its listing did not show, and wrote nothing
+		if in.Kind == register.Write && verdict.Verdict == register.Stale {
+			verdict.Verdict = register.Refused // it found what its listing did not show, and wrote nothing
 		}
 		s.h.record(s.id, epoch, ref, in, called, verdict)
-		if verdict.verdict != answerOK {
-			s.h.reason(verdict.value)
+		if verdict.Verdict != register.OK {
+			s.h.reason(verdict.Value)
 			delete(s.seen, ref)
 		} else {
-			s.seen[ref] = in.new
+			s.seen[ref] = in.New
 		}
 	}
 }
@@ -112,52 +116,6 @@ func (h *histories) reason(why string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.why[why]++
-}
-
-// readPorcelain reads what `git push --porcelain` says of each ref. Where it says
-// nothing, what the helper said must tell whether anything may have happened.
-func readPorcelain(r result, refs []string) ([]answer, error) {
-	answers := make([]answer, len(refs))
-	for i, ref := range refs {
-		answers[i] = porcelainOf(r.out, ref)
-		if answers[i].verdict == "" || answers[i].verdict == answerOK && r.code != 0 {
-			answers[i] = answer{verdict: answerUnknown, value: "whether it was committed is not known"}
-			switch {
-			case r.code == -1:
-				answers[i].value = "the client died"
-			case strings.Contains(r.err, "is not known"):
-			case strings.Contains(r.err, "peer: error:"):
-				answers[i] = answer{verdict: answerRefused, value: helperSaid(r.err)}
-			default:
-				return answers, fmt.Errorf("it can't be told what became of %s: %v", ref, r)
-			}
-		}
-	}
-	return answers, nil
-}
-
-func porcelainOf(out, ref string) answer {
-	for line := range strings.Lines(out) {
-		fields := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(fields) != 3 || !strings.HasSuffix(fields[1], ":"+ref) {
-			continue
-		}
-		switch {
-		case fields[0] != "!":
-			return answer{verdict: answerOK}
-		case strings.Contains(fields[2], "(stale info)"):
-			return answer{verdict: answerStale, value: fields[2]}
-		}
-		return answer{verdict: answerRefused, value: fields[2]}
-	}
-	return answer{}
-}
-
-// helperSaid is the kind of an error: numbers and names would make each its own.
-func helperSaid(text string) string {
-	_, text, _ = strings.Cut(text, "peer: error: ")
-	text, _, _ = strings.Cut(text, "\n")
-	return text[:min(len(text), 100)]
 }
 
 // commit gives a commit that nobody else has, on top of the client's others.
@@ -174,7 +132,7 @@ func (s *swapper) commit() (string, error) {
 
 func (s *swapper) makeCommits(n int) error {
 	const ref = "refs/heads/all"
-	marks := s.p.path(s.name, "made")
+	marks := s.p.Path(s.name, "made")
 	var stream strings.Builder
 	for i := range n {
 		s.made++
@@ -182,14 +140,14 @@ func (s *swapper) makeCommits(n int) error {
 		if s.made%25 == 0 {
 			size = 200_000 + s.random.IntN(500_000) // staged: it doesn't ride in the entry
 		}
-		data := randomBytes(uint64(s.made)<<8|uint64(s.id), size)
+		data := content.Random(uint64(s.made)<<8|uint64(s.id), size)
 		fmt.Fprintf(&stream, "commit %s\nmark :%d\ncommitter %s <%s@example.org> %d +0000\ndata 2\n%02d\n", ref, i+1, s.name, s.name, 1_700_000_000+s.made, i)
 		if s.made > 1 && i == 0 {
 			fmt.Fprintf(&stream, "from %s^0\n", ref)
 		}
 		fmt.Fprintf(&stream, "M 100644 inline %d.bin\ndata %d\n%s\n", s.made%10, len(data), data)
 	}
-	if r := s.p.runInput([]byte(stream.String()), s.name, "git", "fast-import", "--quiet", "--force", "--export-marks="+marks); r.code != 0 {
+	if r := s.p.RunInput([]byte(stream.String()), s.name, "git", "fast-import", "--quiet", "--force", "--export-marks="+marks); r.Code != 0 {
 		return fmt.Errorf("fast-import: %v", r)
 	}
 	raw, err := os.ReadFile(marks)
@@ -223,10 +181,10 @@ func (s *swapper) look(epoch int64) {
 
 // list lists once. Not ok: it failed, or promises nothing.
 func (h *histories) list(p *person, url string) (listed map[string]string, called int64, ok bool) {
-	called = h.ledger.now()
-	r := p.tryGit("", "ls-remote", url)
-	stale := r.code == 0 && r.stale()
-	if r.code != 0 || stale {
+	called = h.ledger.Now()
+	r := p.TryGit("", "ls-remote", url)
+	stale := r.Code == 0 && r.Stale()
+	if r.Code != 0 || stale {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if stale {
@@ -235,15 +193,15 @@ func (h *histories) list(p *person, url string) (listed map[string]string, calle
 			h.dead++
 		}
 	}
-	if r.code != 0 {
+	if r.Code != 0 {
 		// Plain git dies of SIGPIPE, without a word, where a node dies under it.
-		piped := r.code == -1 && strings.HasPrefix(url, "git:")
-		if !piped && !strings.Contains(r.err, "peer: error: ") && !strings.Contains(r.err, "fatal: ") {
+		piped := r.Code == -1 && strings.HasPrefix(url, "git:")
+		if !piped && !strings.Contains(r.Err, "peer: error: ") && !strings.Contains(r.Err, "fatal: ") {
 			h.fail("a listing failed without a clear error: %v", r)
 		}
 		return nil, called, false
 	}
-	return parseListing(r.out), called, !stale
+	return parseListing(r.Out), called, !stale
 }
 
 // note writes down a listing as a read of each ref of an epoch.
@@ -253,7 +211,7 @@ func (h *histories) note(client int, by string, epoch int64, listed map[string]s
 		h.fail("%s sees half of an atomic push: %s at %s, %s at %s", by, pair[0], listed[pair[0]], pair[1], listed[pair[1]])
 	}
 	for _, ref := range append(single, pair[:]...) {
-		h.record(client, epoch, ref, touch{kind: touchRead, by: by}, called, answer{verdict: answerOK, value: listed[ref]})
+		h.record(client, epoch, ref, register.Touch{Kind: register.Read, By: by}, called, register.Answer{Verdict: register.OK, Value: listed[ref]})
 	}
 }
 

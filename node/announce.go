@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -16,10 +17,11 @@ import (
 
 // How often the network hears of a group that is idle, and how long a hint is
 // believed. Hints lead to a group; its own log says what is true of it. A node's
-// groups take turns, so that a thousand of them are never announced at once.
+// groups take turns, so that a thousand of them are never announced at once, and few
+// turns, so that they don't keep it awake.
 const (
 	announceEvery = time.Minute
-	announceStep  = time.Second
+	announceStep  = 5 * time.Second
 	republishEach = 10 // announcements
 	hintAge       = 48 * time.Hour
 	gossipTimeout = 5 * time.Second
@@ -37,6 +39,9 @@ type announcing struct{ busy, again bool }
 // time, and waits a tick before it looks: by then the followers usually have the
 // entry too, and whatever was committed meanwhile needs no other.
 func (n *Node) announce(g *group) {
+	if g.genesis.Private {
+		return // its members hear of it in the log
+	}
 	if g.announcing.busy {
 		g.announcing.again = true
 		return
@@ -63,26 +68,28 @@ func (n *Node) hint(g *group) *wire.Hint {
 	state := g.core.State()
 	h := &wire.Hint{
 		Genesis: g.genesis.Hash[:], Leader: []byte(state.Leader), Term: state.Term, Index: state.Applied,
-		Chain: g.core.Table().Chain(), Refs: g.core.Table().State().GetRefs(), ExpiresUnixMs: time.Now().Add(hintAge).UnixMilli(),
+		Generation: state.Membership.Lineage.Last().Generation, Chain: g.core.Table().Chain(), Refs: g.core.Table().State().GetRefs(), ExpiresUnixMs: time.Now().Add(hintAge).UnixMilli(),
 	}
 	for _, m := range state.Members {
-		if m.InSync && n.answers(m.Peer) {
+		if m.InSync && n.answers(m.Peer) && !n.ailing(m.Peer).isDamaged(g.genesis.Repo) {
 			h.InSync = append(h.InSync, []byte(m.Peer))
 		}
 	}
 	return h
 }
 
+// signHint makes a record of a hint. Nobody believes a leader that is not certified
+// yet: one that takes over while all voters of before leave.
 func (n *Node) signHint(g *group, h *wire.Hint) ([]byte, error) {
+	proved := g.members().Lineage
+	if last := proved.Last(); !last.HasVoter(n.self) || last.Generation != h.GetGeneration() {
+		return nil, errors.New("this member is not certified as a voter yet")
+	}
 	signed, err := replica.Seal(n.cfg.Key, identity.DomainHint, h)
 	if err != nil {
 		return nil, err
 	}
-	record := &wire.HintRecord{Hint: signed, Genesis: g.genesis.Signed}
-	if seat, ok := g.members().Member(n.self); ok && len(seat.Proof) > 0 {
-		record.Seat = seat.Wire()
-	}
-	return proto.Marshal(record)
+	return proto.Marshal(&wire.HintRecord{Hint: signed, Genesis: g.genesis.Signed, Lineage: proved.Wire()})
 }
 
 // announceLoop joins the topics of this node's groups, and keeps their records
@@ -141,11 +148,15 @@ func (n *Node) freshen(g *group) {
 }
 
 func (n *Node) joinTopic(g *group, joined map[identity.RepoID]func()) {
-	if joined[g.genesis.Repo] != nil {
+	if joined[g.genesis.Repo] != nil || g.genesis.Private {
 		return
 	}
 	validate := func(_ identity.PeerID, data []byte) bool {
-		_, err := checkHint(g.genesis, g.genesis.Repo, data, time.Now())
+		known := g
+		if now := n.group(g.genesis.Repo); now != nil {
+			known = now
+		}
+		_, err := checkHint(known.members().Lineage, g.genesis, g.genesis.Repo, data, time.Now())
 		return err == nil
 	}
 	leave, err := n.cfg.Network.Join(topicOf(g.genesis.Repo), validate, func(_ identity.PeerID, data []byte) {
@@ -184,6 +195,10 @@ func (n *Node) announceNow(g *group, patience time.Duration, publish bool) (lead
 	if err != nil || hint == nil {
 		return false
 	}
+	if g.genesis.Private {
+		n.tellFellows(g, hint, publish)
+		return true
+	}
 	record, err := n.signHint(g, hint)
 	if err != nil {
 		return false
@@ -203,14 +218,15 @@ func (n *Node) announceNow(g *group, patience time.Duration, publish bool) (lead
 
 // CheckHint verifies a record about repo before it is stored, relayed or
 // believed: the genesis hashes back to the repository's ID under the owner's
-// signature, and the hint is signed by one of the members it names.
+// signature, a majority of the voters signed each change of voters since, and one of
+// the voters that this leads to signed the hint.
 func CheckHint(repo identity.RepoID, raw []byte, now time.Time) (*wire.Hint, error) {
-	return checkHint(nil, repo, raw, now)
+	return checkHint(nil, nil, repo, raw, now)
 }
 
-// checkHint spares the check of a genesis that is known already: who has a thousand
-// groups hears of each of them every minute.
-func checkHint(known *replica.Genesis, repo identity.RepoID, raw []byte, now time.Time) (*wire.Hint, error) {
+// checkHint spares the check of a genesis and a lineage that are known already: who
+// has a thousand groups hears of each of them every minute.
+func checkHint(proved *replica.Lineage, known *replica.Genesis, repo identity.RepoID, raw []byte, now time.Time) (*wire.Hint, error) {
 	if len(raw) > wire.RecordBytesMax {
 		return nil, &wire.TooLargeError{Size: len(raw), Max: wire.RecordBytesMax}
 	}
@@ -225,30 +241,36 @@ func checkHint(known *replica.Genesis, repo identity.RepoID, raw []byte, now tim
 			return nil, err
 		}
 	}
+	if proved == nil || g != known || !proved.Same(record.GetLineage()) {
+		var err error
+		if proved, err = replica.ParseLineage(g, record.GetLineage()); err != nil {
+			return nil, err
+		}
+	}
 	signer, err := replica.Open(record.GetHint(), identity.DomainHint, hint)
 	if err != nil {
 		return nil, err
 	}
 	switch left := time.UnixMilli(hint.GetExpiresUnixMs()).Sub(now); {
+	case g.Private:
+		return nil, errors.New("hint about a private repository")
 	case g.Repo != repo:
 		return nil, errors.New("hint about another repository")
 	case string(hint.GetGenesis()) != string(g.Hash[:]):
 		return nil, errors.New("hint about another genesis")
-	case !isMember(g, signer.PeerID(), record.GetSeat()):
-		return nil, errors.New("hint signed by no member")
+	case hint.GetGeneration() != proved.Last().Generation:
+		return nil, errors.New("hint about other voters than it proves")
+	case !proved.Last().HasVoter(signer.PeerID()):
+		return nil, errors.New("hint signed by no certified voter")
 	case left <= 0 || left > 2*hintAge:
 		return nil, errors.New("hint has expired, or is from the future")
 	}
 	return hint, nil
 }
 
-// isMember says whether the genesis names p, or gives it a seat by introductions.
-func isMember(g *replica.Genesis, p identity.PeerID, seat *wire.Member) bool {
-	if _, founder := g.Membership().Member(p); founder || seat == nil {
-		return founder
-	}
-	m, err := replica.ParseSeat(g, seat)
-	return err == nil && m.Peer == p
+// newer says whether a hint is of later voters, or of the same at a later time.
+func newer(a, b *wire.Hint) bool {
+	return cmp.Or(cmp.Compare(a.GetGeneration(), b.GetGeneration()), cmp.Compare(a.GetTerm(), b.GetTerm()), cmp.Compare(a.GetIndex(), b.GetIndex())) > 0
 }
 
 // SelectHint picks the newest of several valid records.
@@ -260,7 +282,7 @@ func SelectHint(repo identity.RepoID, records [][]byte, now time.Time) (int, err
 		if err != nil {
 			continue
 		}
-		if best < 0 || h.GetTerm() > top.GetTerm() || (h.GetTerm() == top.GetTerm() && h.GetIndex() > top.GetIndex()) {
+		if best < 0 || newer(h, top) {
 			best, top = i, h
 		}
 	}

@@ -62,10 +62,10 @@ func (n *Node) taken(repo identity.RepoID) bool {
 	return n.group(repo) != nil || n.brokenGroup(repo) != nil
 }
 
-// errMissing says why there is no group here.
-func (n *Node) errMissing(repo identity.RepoID) error {
+// errMissing tells somebody why there is no group here that they may know of.
+func (n *Node) errMissing(repo identity.RepoID, asks identity.PeerID) error {
 	b := n.brokenGroup(repo)
-	if b == nil {
+	if b == nil || n.hides(repo, asks) {
 		return errNotFound(repo)
 	}
 	return failure(wire.FailureCode_FAILURE_NOT_FOUND, b.genesis.Name+": "+withoutPaths(b.err),

@@ -31,25 +31,33 @@ func (g *group) stepped(need *replica.Need, err error) {
 		first = retryMin
 	}
 	g.n.spawn(func() {
-		err := g.meet(need)
-		for pause := first; err != nil && g.n.ctx.Err() == nil; pause = min(2*pause, retryMax) {
-			g.log.Warn("cannot get what the log needs; trying again", "entry", need.Index, "error", err)
-			select {
-			case <-time.After(pause):
-			case <-g.n.ctx.Done():
-				return
-			}
-			if need.Table == nil {
-				break // raft sends the append again, if its entry still stands
-			}
-			if newer, _ := ask(g.n.ctx, g.n, func() bool { return g.offered.m != nil }); newer {
-				break // another leader's: this one may be of a table that is damaged
-			}
-			// A snapshot is sent once: its sender waits for the acknowledgement.
-			err = g.meet(need)
-		}
-		g.n.post(func() { g.met(err) })
+		_ = g.work.during(g.n.ctx, func(ctx context.Context) error { // ended: nobody waits for it
+			g.pursue(ctx, need, first)
+			return nil
+		})
 	})
+}
+
+// pursue gets what the log needs, again and again.
+func (g *group) pursue(ctx context.Context, need *replica.Need, first time.Duration) {
+	err := g.meet(ctx, need)
+	for pause := first; err != nil && ctx.Err() == nil; pause = min(2*pause, retryMax) {
+		g.log.Warn("cannot get what the log needs; trying again", "entry", need.Index, "error", err)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+		if need.Table == nil {
+			break // raft sends the append again, if its entry still stands
+		}
+		if newer, _ := ask(ctx, g.n, func() bool { return g.offered.m != nil }); newer {
+			break // another leader's: this one may be of a table that is damaged
+		}
+		// A snapshot is sent once: its sender waits for the acknowledgement.
+		err = g.meet(ctx, need)
+	}
+	g.n.post(func() { g.met(err) })
 }
 
 // Pauses between attempts to fetch what the log needs. A payload is tried again
@@ -82,8 +90,8 @@ func (g *group) met(err error) {
 }
 
 // meet brings what the log needs onto this disk, durably.
-func (g *group) meet(need *replica.Need) error {
-	ctx, cancel := context.WithTimeout(g.n.ctx, pushTimeout)
+func (g *group) meet(ctx context.Context, need *replica.Need) error {
+	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
 	if need.Table != nil {
 		if err := g.tableAgrees(ctx, need.Table, need.From); err != nil {
@@ -199,7 +207,10 @@ func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *rep
 	if err := copyTo(a.writeIdx, body, int64(p.GetIdxSize())); err != nil {
 		return err
 	}
-	return a.finish(p)
+	if err := a.finish(p); err != nil {
+		return err
+	}
+	return g.dropLate(need.Signer, need.TransactionID)
 }
 
 func copyTo(write func([]byte) error, r io.Reader, n int64) error {

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -19,9 +18,12 @@ import (
 // Client finds repositories in a network and opens sessions to their replicas.
 // Every node is one; a command whose home has no running node is one by itself.
 type Client struct {
-	key identity.Key
-	net Network
-	log *slog.Logger
+	user identity.Signer
+	// self signs a hello where the user's key is out of reach: members and whoever
+	// reads need no more. Nil where no node runs.
+	self identity.Signer
+	net  Network
+	log  *slog.Logger
 	// cache remembers geneses; nil where nothing is remembered.
 	cache Cache
 	// What a node adds to it, nil where none runs: a session with its own replica,
@@ -29,7 +31,7 @@ type Client struct {
 	own        func() (wire.Stream, error)
 	ownGenesis func(identity.RepoID) *replica.Genesis
 	heardAt    func(identity.PeerID) time.Time
-	// members is who has seats in groups that changed since they were founded.
+	// members is who votes in groups that changed since they were founded.
 	members memberCache
 }
 
@@ -39,10 +41,16 @@ type Cache interface {
 	Put(key string, value []byte) error
 }
 
-// NewClient makes a client that speaks in the name of key. It owns nothing of
+// NewClient makes a client that speaks in the name of user. It owns nothing of
 // what it is given.
-func NewClient(key identity.Key, net Network, log *slog.Logger) *Client {
-	return &Client{key: key, net: net, log: log}
+func NewClient(user identity.Signer, net Network, log *slog.Logger) *Client {
+	return &Client{user: user, net: net, log: log}
+}
+
+// Remember has a client remember geneses. Call it before anything else.
+func (c *Client) Remember(cache Cache) *Client {
+	c.cache = cache
+	return c
 }
 
 func addressOf(g *replica.Genesis) identity.Address {
@@ -52,7 +60,8 @@ func addressOf(g *replica.Genesis) identity.Address {
 func knownKey(repo identity.RepoID) string { return "genesis/" + repo.String() }
 
 // locate finds the genesis of a repository, and so its members: in what it has
-// seen before, at the nodes it is connected to, in the DHT.
+// seen before, at the nodes it is connected to, in the DHT. Where nobody knows it, it
+// may be private: then who may know of it must say who asks.
 func (c *Client) locate(ctx context.Context, repo identity.RepoID) (*replica.Genesis, error) {
 	if g := c.recall(repo); g != nil {
 		return g, nil
@@ -60,6 +69,9 @@ func (c *Client) locate(ctx context.Context, repo identity.RepoID) (*replica.Gen
 	g := c.askAround(ctx, repo)
 	if g == nil {
 		g = c.lookUp(ctx, repo)
+	}
+	if g == nil {
+		g = c.askSigned(ctx, repo)
 	}
 	if g == nil {
 		return nil, errNotFound(repo)
@@ -98,18 +110,30 @@ func parseKnown(raw []byte, repo identity.RepoID) *replica.Genesis {
 // askAround asks every connected node. The first valid genesis counts: it is
 // signed by the owner whose key is part of the repository's ID.
 func (c *Client) askAround(ctx context.Context, repo identity.RepoID) *replica.Genesis {
+	return firstToKnow(ctx, c.net.Connected(), func(ctx context.Context, p identity.PeerID) (*replica.Genesis, error) {
+		at, err := c.whereAt(ctx, p, repo)
+		if err != nil {
+			return nil, err
+		}
+		g, err := replica.ParseGenesis(at.GetGenesis())
+		if err == nil && g.Repo != repo {
+			err = errors.New("genesis of another repository")
+		}
+		return g, err
+	})
+}
+
+// firstToKnow asks nodes, all at once, and takes the first genesis that one has; nil
+// if none has any.
+func firstToKnow(ctx context.Context, nodes []identity.PeerID, ask func(context.Context, identity.PeerID) (*replica.Genesis, error)) *replica.Genesis {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	found := make(chan *replica.Genesis, 1)
 	var wg sync.WaitGroup
-	for _, p := range c.net.Connected() {
+	for _, p := range nodes {
 		wg.Go(func() {
-			at, err := c.whereAt(ctx, p, repo)
+			g, err := ask(ctx, p)
 			if err != nil {
-				return
-			}
-			g, err := replica.ParseGenesis(at.GetGenesis())
-			if err != nil || g.Repo != repo {
 				return
 			}
 			select {
@@ -144,40 +168,41 @@ func (c *Client) lookUp(ctx context.Context, repo identity.RepoID) *replica.Gene
 	if err != nil {
 		return nil
 	}
-	if seat, err := replica.ParseSeat(g, record.GetSeat()); err == nil && c.members.index(repo) == 0 {
-		c.members.put(repo, 0, []replica.Member{seat})
+	if proved, err := replica.ParseLineage(g, record.GetLineage()); err == nil {
+		c.members.put(repo, proved)
 	}
 	return g
 }
 
 // Session opens a stream to a replica of repo.
-func (c *Client) Session(ctx context.Context, repo identity.RepoID, push bool) (wire.Stream, error) {
+func (c *Client) Session(ctx context.Context, repo identity.RepoID, push bool) (wire.Session, error) {
 	g, err := c.locate(ctx, repo)
 	if err != nil {
-		return nil, err
+		return wire.Session{}, err
 	}
 	return c.memberSession(ctx, g, push)
 }
 
 // memberSession opens a session at the first member that has the repository,
 // connected ones first; for a push at the leader, if that member knows it.
-func (c *Client) memberSession(ctx context.Context, g *replica.Genesis, push bool) (wire.Stream, error) {
-	var s wire.Stream
+func (c *Client) memberSession(ctx context.Context, g *replica.Genesis, push bool) (wire.Session, error) {
+	var s wire.Session
 	err := c.eachMember(ctx, g, func(p identity.PeerID) error {
-		at, err := c.whereAt(ctx, p, g.Repo)
+		leader, err := c.leaderAt(ctx, g, p)
 		if err != nil {
 			return err
 		}
-		if leader := identity.PeerID(at.GetLeader()); push && leader != c.net.Self() {
+		if push && leader != c.net.Self() {
 			if leader != "" && slices.Contains(c.membersToAsk(g), leader) {
 				p = leader
 			}
 		}
-		s, err = c.net.Open(ctx, p, protocolSession)
+		s.To = []byte(p)
+		s.Stream, err = c.net.Open(ctx, p, protocolSession)
 		return err
 	})
 	if err != nil {
-		return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM, "no replica of "+g.Name+" answers: "+err.Error(), "start one of its nodes, then try again")
+		return wire.Session{}, errNoReplica(g, err)
 	}
 	return s, nil
 }
@@ -187,7 +212,9 @@ func (c *Client) memberSession(ctx context.Context, g *replica.Genesis, push boo
 func (c *Client) eachMember(ctx context.Context, g *replica.Genesis, f func(identity.PeerID) error) error {
 	last, tried := errNotFound(g.Repo), map[identity.PeerID]bool{}
 	for _, asked := range []bool{false, true} {
-		if asked {
+		if asked && g.Private {
+			c.askSigned(ctx, g.Repo)
+		} else if asked {
 			c.askAround(ctx, g.Repo)
 			c.lookUp(ctx, g.Repo)
 		}
@@ -251,7 +278,7 @@ func (c *Client) Show(ctx context.Context, repo identity.RepoID) (Info, error) {
 		return err
 	})
 	if err != nil {
-		return Info{}, failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("no replica of %s answers: %v", genesis.Name, err), "start one of its nodes, then try again")
+		return Info{}, errNoReplica(genesis, err)
 	}
 	return info, nil
 }
@@ -269,7 +296,7 @@ func (c *Client) showAt(ctx context.Context, g *replica.Genesis, peer identity.P
 	if err := s.SetDeadline(deadline); err != nil {
 		return Info{}, err
 	}
-	if err := c.greet(s, g, wire.Intent_INTENT_SHOW); err != nil {
+	if err := c.greetWith(s, g, func(h *wire.Hello) { h.Intent, h.To = wire.Intent_INTENT_SHOW, []byte(peer) }); err != nil {
 		return Info{}, err
 	}
 	for {
@@ -281,28 +308,36 @@ func (c *Client) showAt(ctx context.Context, g *replica.Genesis, peer identity.P
 			return Info{}, &FailureError{f}
 		}
 		if state := m.GetState(); state != nil {
+			c.noteLineage(g, state.GetLineage())
 			return infoOf(g, state, ""), nil
 		}
 	}
 }
 
-// greet says hello in the name of this home.
-func (c *Client) greet(s wire.Stream, g *replica.Genesis, intent wire.Intent) error {
-	return c.greetWith(s, g, func(h *wire.Hello) { h.Intent = intent })
+// greet says hello in the name of this home, to whom the session is with.
+func (c *Client) greet(s wire.Session, g *replica.Genesis, intent wire.Intent) error {
+	return c.greetWith(s, g, func(h *wire.Hello) { h.Intent, h.To = intent, s.To })
 }
 
 func (c *Client) greetWith(s wire.Stream, g *replica.Genesis, edit func(*wire.Hello)) error {
-	public := c.key.Public()
+	hello, err := sealHello(c.user, g, edit)
+	if errors.Is(err, identity.ErrLocked) && c.self != nil {
+		hello, err = sealHello(c.self, g, edit)
+	}
+	if err != nil {
+		return err
+	}
+	return wire.WriteFrame(s, &wire.OpenSession{Hello: hello})
+}
+
+func sealHello(user identity.Signer, g *replica.Genesis, edit func(*wire.Hello)) (*wire.Signed, error) {
+	public := user.Public()
 	h := &wire.Hello{
 		Version: protocolVersion, Repo: g.Repo[:], Genesis: g.Hash[:], User: public[:],
 		Nonce: []byte(time.Now().Format(time.RFC3339Nano)),
 	}
 	edit(h)
-	hello, err := replica.Seal(c.key, identity.DomainHello, h)
-	if err != nil {
-		return err
-	}
-	return wire.WriteFrame(s, &wire.OpenSession{Hello: hello})
+	return replica.Seal(user, identity.DomainHello, h)
 }
 
 // request opens a stream of the group protocol, asks, and reads the answer. On

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"slices"
 	"sync"
 
 	"peer/identity"
@@ -9,56 +8,64 @@ import (
 	"peer/wire"
 )
 
-// noteMembers remembers who has seats now, if that can be proved and is news.
+// noteMembers remembers who votes now, if that is certified and is news.
 func (c *Client) noteMembers(repo identity.RepoID, at *wire.WhereReply) {
-	g, err := replica.ParseGenesis(at.GetGenesis())
-	if err != nil || g.Repo != repo || at.GetMembersIndex() <= c.members.index(repo) {
+	known := c.members.lineage(repo)
+	if known != nil && known.Same(at.GetLineage()) {
 		return
 	}
-	if seats, err := replica.ParseSeats(g, at.GetMembers()); err == nil {
-		c.members.put(repo, at.GetMembersIndex(), seats)
+	if g, err := replica.ParseGenesis(at.GetGenesis()); err == nil && g.Repo == repo {
+		c.noteLineage(g, at.GetLineage())
 	}
 }
 
-// memberCache remembers the seats of groups whose members changed since they were
-// founded. Seats are proved; that they are the present ones is not, so the
-// founders are asked as well.
-type memberCache struct {
-	mu sync.Mutex
-	of map[identity.RepoID]cachedMembers
+func (c *Client) noteLineage(g *replica.Genesis, raw *wire.Lineage) {
+	if raw == nil {
+		return
+	}
+	if proved, err := replica.ParseLineage(g, raw); err == nil {
+		c.members.put(g.Repo, proved)
+	}
 }
 
-type cachedMembers struct {
-	index uint64
-	seats []replica.Member
+// memberCache remembers who votes in groups whose voters changed since they were
+// founded: the newest that was certified. Later voters may follow; who is asked says.
+type memberCache struct {
+	mu sync.Mutex
+	of map[identity.RepoID]*replica.Lineage
 }
 
 // cachedGroupsMax bounds the cache; it is emptied when it is full.
 const cachedGroupsMax = 10_000
 
-func (m *memberCache) index(repo identity.RepoID) uint64 {
+func (m *memberCache) lineage(repo identity.RepoID) *replica.Lineage {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.of[repo].index
+	return m.of[repo]
 }
 
-func (m *memberCache) put(repo identity.RepoID, index uint64, seats []replica.Member) {
+// put keeps a lineage, unless one is known that leads further, or elsewhere.
+func (m *memberCache) put(repo identity.RepoID, proved *replica.Lineage) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.of == nil || len(m.of) >= cachedGroupsMax {
-		m.of = map[identity.RepoID]cachedMembers{}
+	if have := m.of[repo]; proved.Last().Generation == 0 || have != nil && !proved.Extends(have) {
+		return
 	}
-	m.of[repo] = cachedMembers{index, seats}
+	if m.of == nil || len(m.of) >= cachedGroupsMax {
+		m.of = map[identity.RepoID]*replica.Lineage{}
+	}
+	m.of[repo] = proved
 }
 
-func (m *memberCache) peers(g *replica.Genesis) []identity.PeerID {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var list []identity.PeerID
-	for _, seat := range append(slices.Clone(m.of[g.Repo].seats), g.Members...) {
-		if !slices.Contains(list, seat.Peer) {
-			list = append(list, seat.Peer)
-		}
+// peers are the voters, as far as this client knows: those that the genesis names,
+// where it knows of no others.
+func (m *memberCache) peers(g *replica.Genesis) (list []identity.PeerID) {
+	voters := g.Members
+	if proved := m.lineage(g.Repo); proved != nil && proved.Genesis().Hash == g.Hash {
+		voters = proved.Last().Voters
+	}
+	for _, seat := range voters {
+		list = append(list, seat.Peer)
 	}
 	return list
 }

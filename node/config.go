@@ -10,8 +10,12 @@ import (
 
 // Config is what a node is made of. Zero values of the limits mean their defaults.
 type Config struct {
-	// Key is the home's key: the node's and its user's.
+	// Key is the node's: its peer ID.
 	Key identity.Key
+	// User signs in the name of the node's user: what is created, changed or removed
+	// through this node. It may be out of reach; the node serves all the same.
+	// Default: Key.
+	User identity.Signer
 	// ReposDir holds the repositories, as OWNER/NAME.git.
 	ReposDir string
 	Network  Network
@@ -54,6 +58,13 @@ type Config struct {
 	ScrubEvery time.Duration
 	// FreeBytesMin is how much room the disk must have for a push. Default 256 MiB.
 	FreeBytesMin int64
+	// RoomBytes is how much all repositories together may take on this node. A node
+	// that has no room takes no new ones, and no pushes. Default: all of the disk.
+	RoomBytes int64
+	// Hosts says whether this node takes replicas of an owner's repositories when
+	// others ask it to; it is called on many goroutines. What it holds already stays.
+	// Default: of everybody's.
+	Hosts func(owner identity.PublicKey) bool
 	// Fail is called at each named persist point, and ends the process in tests
 	// that prove what a crash there leaves behind. Default: nothing.
 	Fail func(point string)
@@ -86,6 +97,9 @@ const (
 func (c *Config) fill() error {
 	if c.Network == nil || c.Store == nil || c.Logger == nil || c.ReposDir == "" {
 		return errors.New("node: network, store, logger and repositories' directory are required")
+	}
+	if c.User == nil {
+		c.User = c.Key
 	}
 	setDefault(&c.Tick, 100*time.Millisecond)
 	setDefault(&c.InlineBytesMax, 128<<10)

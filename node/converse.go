@@ -44,7 +44,7 @@ func (c *Client) converse(ctx context.Context, g *replica.Genesis, at identity.P
 	if err := s.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	if err := c.greetWith(s, g, edit); err != nil {
+	if err := c.greetWith(s, g, func(h *wire.Hello) { h.To = []byte(at); edit(h) }); err != nil {
 		return err
 	}
 	for {

@@ -7,8 +7,6 @@ import (
 	"io"
 	"os"
 	"syscall"
-
-	"peer/wire"
 )
 
 // freeBytes is the room for this process on dir's file system; -1 where it can't be told.
@@ -22,22 +20,6 @@ func freeBytes(dir string) int64 {
 
 func isDiskFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// roomFor refuses a pack when the disk is nearly full.
-func (n *Node) roomFor(g *group) error {
-	free := freeBytes(g.repo.Dir())
-	if free >= 0 && free < n.cfg.FreeBytesMin {
-		return n.errDiskFull(fmt.Sprintf(": %d MiB are left, and it keeps %d MiB free", free>>20, n.cfg.FreeBytesMin>>20))
-	}
-	return nil
-}
-
-// errDiskFull is the refusal of a push for which this replica has no room, however
-// that was noticed. detail continues the sentence, or is empty.
-func (n *Node) errDiskFull(detail string) error {
-	return failure(wire.FailureCode_FAILURE_DISK, fmt.Sprintf("the disk of replica %s is full%s", n.self, detail),
-		"nothing was changed; make room on that machine, then push again")
 }
 
 // guarded looks at the disk again while a pack arrives: a full one would stop the

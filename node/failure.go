@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 
 	"peer/identity"
 	"peer/wire"
@@ -19,7 +20,8 @@ func (e *FailureError) Error() string { return e.F.GetMessage() }
 func (e *FailureError) Failure() *wire.Failure { return e.F }
 
 func failure(code wire.FailureCode, message, hint string) *FailureError {
-	return &FailureError{&wire.Failure{Code: code, Message: message, Hint: hint}}
+	// What git or a disk said may be no text, which no message can carry.
+	return &FailureError{&wire.Failure{Code: code, Message: strings.ToValidUTF8(message, "?"), Hint: strings.ToValidUTF8(hint, "?")}}
 }
 
 // failureOf turns any error into a refusal. What we did not mean for the other
@@ -41,7 +43,9 @@ var localDirs = regexp.MustCompile(`(^|[\s'"(=:])/(?:[^\s/:'"]+/)+`)
 
 // withoutPaths is what others may read of an error of this machine: all of it but where its
 // files are, which is for the operator's log.
-func withoutPaths(err error) string { return localDirs.ReplaceAllString(err.Error(), "$1…/") }
+func withoutPaths(err error) string {
+	return localDirs.ReplaceAllString(strings.ToValidUTF8(err.Error(), "?"), "$1…/")
+}
 
 func errNotFound(repo identity.RepoID) error {
 	return failure(wire.FailureCode_FAILURE_NOT_FOUND,

@@ -15,7 +15,8 @@ import (
 	"peer/wire"
 )
 
-// A node refuses packs before its disk is full.
+// A node without room leaves the lead to others; where none has any, packs are
+// refused before the disk is full.
 func TestTooLittleRoom(t *testing.T) {
 	t.Parallel()
 	c := nodetest.New(t, 3, nil)
@@ -35,11 +36,25 @@ func TestTooLittleRoom(t *testing.T) {
 			}
 		}
 		m.Start()
-		c.Settle(g)
+	}
+	leads := func(i int) {
+		t.Helper()
+		c.Eventually(func() string {
+			if got := c.Leader(g); got != c.Members[i] {
+				return fmt.Sprintf("%s leads, not member %d", got.ID, i)
+			}
+			return ""
+		})
 	}
 	small, large := sha1.File(20, 100, at), sha1.File(21, 1<<20, at)
 
-	full(2, true) // the leader's
+	full(2, true) // the preferred one's
+	leads(1)
+	before := sha1.File(19, 100, at)
+	mustPush(t, c, client, client.Sign(1, before.Pack(sha1), nil, nodetest.Move("refs/heads/before", git.OID{}, before.OID)))
+	full(0, true)
+	full(1, true)
+	leads(2)
 	for _, change := range []nodetest.Change{small, large} {
 		before := c.Members[2].View(g).GetIndex()
 		done, err := client.Once(deadline(t), c.Members[2].ID, client.Sign(1, change.Pack(sha1), nil, nodetest.Move(main, at, change.OID)))
@@ -49,9 +64,11 @@ func TestTooLittleRoom(t *testing.T) {
 		}
 	}
 	mustPush(t, c, client, client.Sign(1, nil, nil, nodetest.Move("refs/tags/x", git.OID{}, at))) // brings nothing
+	full(1, false)
 	full(2, false)
+	leads(2)
 
-	full(0, true) // a follower's: the others suffice
+	// One follower's disk is full: the others suffice.
 	mustPush(t, c, client, client.Sign(1, large.Pack(sha1), nil, nodetest.Move(main, at, large.OID)))
 	c.Agree(g) // it has room for what was committed, whatever it would like to keep free
 	full(0, false)

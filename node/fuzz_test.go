@@ -26,10 +26,10 @@ type fuzzed struct {
 	last   nodetest.Push
 }
 
-func newFuzzed(f *testing.F) *fuzzed {
+func newFuzzed(f *testing.F, private bool) *fuzzed {
 	f.Helper()
 	c := nodetest.Start(f, 1, nil)
-	g := c.Found(node.InitOptions{})
+	g := c.Found(node.InitOptions{Private: private})
 	client := c.Client(g)
 	change := sha1.File(1, 100)
 	p := client.Sign(1, change.Pack(sha1), nil, nodetest.Move(main, git.OID{}, change.OID))
@@ -76,7 +76,7 @@ func frames(messages ...proto.Message) []byte {
 
 // FuzzSession: whatever a client says, the handler ends, and says why in a frame.
 func FuzzSession(f *testing.F) {
-	z := newFuzzed(f)
+	z := newFuzzed(f, false)
 	open := func(i wire.Intent) *wire.OpenSession { return &wire.OpenSession{Hello: z.client.Hello(i, nil)} }
 	push := &wire.PushRequest{Transaction: z.last.Signed, HasPack: true}
 	for _, i := range []wire.Intent{wire.Intent_INTENT_FETCH, wire.Intent_INTENT_SHOW, wire.Intent_INTENT_ARCHIVE, wire.Intent_INTENT_UNSPECIFIED} {
@@ -85,6 +85,7 @@ func FuzzSession(f *testing.F) {
 	f.Add(frames(open(wire.Intent_INTENT_PUSH), push))
 	again := z.client.Sign(1, nil, nil, nodetest.Head(main, main))
 	f.Add(frames(open(wire.Intent_INTENT_PUSH), &wire.PushRequest{Transaction: again.Signed}))
+	f.Add(frames(&wire.OpenSession{Hello: z.client.Hello(wire.Intent_INTENT_SHOW, func(h *wire.Hello) { h.To = []byte(z.member) }), Relayed: true}))
 	f.Add([]byte("garbage"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		back := bytes.NewReader(z.say(t, "session/1", z.client.Net.Self(), raw))
@@ -96,7 +97,7 @@ func FuzzSession(f *testing.F) {
 
 // FuzzPushRequest: the same behind a good hello.
 func FuzzPushRequest(f *testing.F) {
-	z := newFuzzed(f)
+	z := newFuzzed(f, false)
 	hello := frames(&wire.OpenSession{Hello: z.client.Hello(wire.Intent_INTENT_PUSH, nil)})
 	change := sha1.File(2, 10)
 	p := z.client.Sign(1, change.Pack(sha1), nil, nodetest.Move("refs/heads/x", git.OID{}, change.OID))
@@ -114,9 +115,9 @@ func FuzzPushRequest(f *testing.F) {
 	})
 }
 
-// FuzzGroupRequest: whatever another node asks, a member or not.
+// FuzzGroupRequest: whatever another node asks, a member or not, of a private repository.
 func FuzzGroupRequest(f *testing.F) {
-	z := newFuzzed(f)
+	z := newFuzzed(f, true)
 	g := z.client.Genesis
 	public := z.client.Key.Public()
 	stage := &wire.GroupRequest{Kind: &wire.GroupRequest_StagePayload{StagePayload: &wire.StagePayload{

@@ -236,6 +236,10 @@ func (g *group) removeGathered() error {
 	if g.n.group(g.genesis.Repo) != g {
 		return nil // another replica reads these packs by now
 	}
+	if !g.packsGo.TryLock() {
+		return nil
+	}
+	defer g.packsGo.Unlock()
 	p, done := g.pub, g.gathering.pending
 	p.publishing.Lock()
 	defer p.publishing.Unlock()

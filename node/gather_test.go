@@ -135,8 +135,64 @@ func TestPushRestsOnNothingElse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// What a branch named that was gone by the listing may be gone everywhere soon.
+	at := mustPush(t, c, client, client.Sign(base, nil, nil, nodetest.Move("refs/heads/a", kept.OID, git.OID{}))).GetIndex()
+	c.Converge(g)
+	late := client.Sign(at, nil, nil, nodetest.Move("refs/heads/c", git.OID{}, kept.OID))
+	if _, err := client.Send(deadline(t), late, c.IDs()...); err == nil || !strings.Contains(err.Error(), "missing") {
+		t.Errorf("what a branch named that was gone by the listing: %v", err)
+	}
+	mustPush(t, c, client, client.Sign(at-1, nil, nil, nodetest.Move("refs/heads/d", git.OID{}, kept.OID)))
 	whole := client.Sign(base, sha1.Pack(append(onTop.Objects, refused.Objects...)...), nil, nodetest.Move("refs/heads/c", git.OID{}, onTop.OID))
 	mustPush(t, c, client, whole)
+	c.Converge(g)
+}
+
+// A member that lags needs what an entry brought, though half of its updates were
+// refused and no ref reaches that half: it stays as long as the log names it.
+func TestGatherKeepsWhatTheLogNames(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, func(cfg *node.Config) { tidy(cfg); cfg.InlineBytesMax = 8 << 10 })
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	leader := c.Settle(g)
+	away := c.Others(leader)[0]
+	first := sha1.File(1, 100)
+	mustPush(t, c, client, client.Sign(1, first.Pack(sha1), nil, nodetest.Move(main, git.OID{}, first.OID)))
+	const topic = "refs/heads/topic"
+	branch := sha1.File(2, 100, first.OID)
+	base := mustPush(t, c, client, client.Sign(1, branch.Pack(sha1), nil, nodetest.Move(topic, git.OID{}, branch.OID))).GetIndex()
+
+	// A push that has begun to send its pack keeps what it may rest on.
+	inFlight := sha1.File(3, 1<<20, first.OID)
+	s, err := client.Begin(deadline(t), leader.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Request(client.Sign(base, inFlight.Pack(sha1), nil, nodetest.Move("refs/heads/y", git.OID{}, inFlight.OID))); err != nil {
+		t.Fatal(err)
+	}
+	base = mustPush(t, c, client, client.Sign(base, nil, nil, nodetest.Move(topic, branch.OID, git.OID{}))).GetIndex()
+	c.Converge(g)
+	away.Kill()
+	kept, refused := sha1.File(4, 20_000, first.OID), sha1.File(5, 20_000, first.OID)
+	done, err := client.Send(deadline(t), client.Sign(base, sha1.Pack(append(kept.Objects, refused.Objects...)...), nil,
+		nodetest.Move("refs/heads/a", git.OID{}, kept.OID), nodetest.Move("refs/heads/b", first.OID, refused.OID)), leader.ID)
+	if err != nil || done.GetOutcome().GetResults()[1].GetCode() != wire.Code_CODE_STALE {
+		t.Fatalf("%v, %v", done, err)
+	}
+	if !leader.Has(g, branch.OID) {
+		t.Error("what a push in flight may rest on is gone")
+	}
+	if err := s.Close(); err != nil {
+		t.Log(err)
+	}
+	gone(c, g, branch.OID)
+	if !leader.Has(g, refused.OID) {
+		t.Fatal("what an entry of the log names is gone, and a member lags behind that entry")
+	}
+	away.Start()
 	c.Converge(g)
 }
 

@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,12 +32,25 @@ type group struct {
 	staging *staging
 	pub     *publisher
 	readers readers
+	work    *groupWork
+	doubter doubter
+	voucher voucher
 
 	gathering gathering // belongs to the maintenance loop
+	// packsGo is held while packs are removed that others replace, and while git
+	// checks the objects: it would take what goes for damage.
+	packsGo sync.Mutex
 	// introduced are nodes that proved a seat which this replica's log does not name yet.
 	introduced atomic.Pointer[[]identity.PeerID]
 	// membership is who has which seat, for those beside the loop.
 	membership atomic.Pointer[replica.Membership]
+	// former are nodes that lost their seats while this process ran.
+	former atomic.Pointer[[]identity.PeerID]
+	// roles are those of the policy, likewise.
+	roles atomic.Pointer[func(identity.PublicKey) wire.Access]
+	// toldIndex is up to where a private group's members were told of it. Only
+	// announceLoop's goroutine touches it.
+	toldIndex uint64
 
 	// All below belongs to the loop's goroutine.
 	core    *replica.Group
@@ -50,6 +63,7 @@ type group struct {
 	publishedSaved uint64
 	waiting        map[txKey][]chan<- *wire.Outcome
 	reads          map[uint64]chan<- uint64
+	claims         map[*claimWait]bool // of members that ask for an entry yet to come
 	readSeq        uint64
 	leader         leadership
 	bases          map[uint64]int // of the pushes in flight here
@@ -111,7 +125,7 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 		return nil, fmt.Errorf("its genesis is of repository %s", genesis.Repo.Short())
 	}
 	g := &group{
-		n: n, genesis: genesis, log: n.log.With("repo", genesis.Name, "id", repo.Short()),
+		n: n, genesis: genesis, work: newGroupWork(n.ctx), log: n.log.With("repo", genesis.Name, "id", repo.Short()),
 		bases: map[uint64]int{}, waiting: map[txKey][]chan<- *wire.Outcome{}, asked: map[identity.PeerID]uint64{}, stalls: map[uint64]stall{}, reads: map[uint64]chan<- uint64{},
 		leader: leadership{changed: make(chan struct{}), pace: election.Pace{BaseTicks: handOverTicks}},
 		// Random, so that an answer meant for the process before is not taken for ours.
@@ -141,13 +155,14 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	g.problem = own.problem
 	g.core, err = replica.New(replica.Config{
 		Self: n.self, RaftID: own.raftID, Log: log, Table: table, Rules: n.rules, Payloads: g.staging,
-		Logger: raftLogger{g.log},
+		Logger: raftLogger{g.log}, Key: n.cfg.Key,
 	})
 	if err != nil {
 		return nil, err
 	}
 	g.raftID = g.core.Self().RaftID
 	g.membership.Store(g.core.Membership())
+	g.noteRoles()
 	log.SetSnapshotFunc(g.snapshot)
 	g.raftLog = log
 	if g.problem == nil {
@@ -157,7 +172,7 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	}
 	for _, m := range own.introduced {
 		if m.RaftID != own.raftID {
-			_ = g.introduce(m) // one that the log has given up since is no news
+			_ = g.introduce(own.proved, m) // one that the log has given up since is no news
 		}
 	}
 	if err := g.loadPublished(); err != nil {
@@ -171,8 +186,8 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 
 // introduce has this replica listen to a seat that proved itself. The loop calls
 // it, or whoever opens the group.
-func (g *group) introduce(m replica.Member) error {
-	if err := g.core.Introduce(m); err != nil {
+func (g *group) introduce(proved *replica.Lineage, m replica.Member) error {
+	if err := g.core.Introduce(proved, m); err != nil {
 		return err
 	}
 	known := g.introduced.Load()
@@ -234,6 +249,8 @@ func (g *group) carryOut(t *replica.Turn) {
 	for _, r := range t.Reads {
 		g.answerRead(r)
 	}
+	g.noteRoles()
+	g.answerClaims()
 	if v := g.core.Table().Settings().GetVersion(); v != g.settings {
 		g.settings = v
 		g.n.repairSoon()

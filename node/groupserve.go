@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"peer/git"
@@ -73,7 +74,7 @@ func (n *Node) answerGroup(from identity.PeerID, s wire.Stream, req *wire.GroupR
 	case *wire.GroupRequest_Prepare:
 		return n.servePrepare(from, s, kind.Prepare)
 	case *wire.GroupRequest_Create:
-		return n.serveCreate(s, kind.Create)
+		return n.serveCreate(from, s, kind.Create)
 	case *wire.GroupRequest_Where:
 		return n.serveWhere(from, s, kind.Where)
 	case *wire.GroupRequest_Objects:
@@ -82,6 +83,8 @@ func (n *Node) answerGroup(from identity.PeerID, s wire.Stream, req *wire.GroupR
 		return n.servePayload(from, s, kind.GetPayload)
 	case *wire.GroupRequest_StagePayload:
 		return n.serveStage(from, s, kind.StagePayload)
+	case *wire.GroupRequest_Attest:
+		return n.serveAttest(from, s, kind.Attest)
 	}
 	return errBadRequest("unknown request: this node may be older than yours")
 }
@@ -100,9 +103,13 @@ func (n *Node) memberGroup(from identity.PeerID, repo, genesis []byte) (*group, 
 	}
 	g := n.group(id)
 	if g == nil {
-		return nil, n.errMissing(id)
+		return nil, n.errMissing(id, from)
 	}
-	if _, ok := g.members().Member(from); !ok || string(genesis) != string(g.genesis.Hash[:]) {
+	_, ok := g.members().Member(from)
+	if !ok && g.genesis.Private {
+		return nil, errNotFound(id)
+	}
+	if !ok || string(genesis) != string(g.genesis.Hash[:]) {
 		return nil, failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "only members of the group may ask for this", "")
 	}
 	return g, nil
@@ -211,7 +218,35 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 	} else if err != nil {
 		return err
 	}
+	if err := g.dropLate(req.GetSigner(), req.GetId()); err != nil {
+		return err
+	}
 	return done(s)
+}
+
+// dropLate drops a payload that was published before it was all here: of the leader's
+// stream and what this replica fetched itself, the other came first. One that is not
+// published yet is dropped by the publisher, and one that was refused stays until its
+// entry goes.
+func (g *group) dropLate(signer, id []byte) error {
+	key, err := identity.ParsePublicKey(signer)
+	if err != nil {
+		return nil // nothing of that name can commit
+	}
+	published, err := ask(g.n.ctx, g.n, func() bool {
+		o := g.core.Table().Outcome(key, id)
+		return didSome(o) && o.GetIndex() <= g.pub.published()
+	})
+	if err != nil || !published {
+		return err
+	}
+	return g.staging.drop(signer, id)
+}
+
+// didSome says whether a transaction did any of what it asks for, so that its objects
+// are in the store of whoever published it.
+func didSome(o *wire.Outcome) bool {
+	return slices.ContainsFunc(o.GetResults(), func(r *wire.Result) bool { return r.GetCode() == wire.Code_CODE_OK })
 }
 
 func (n *Node) stage(a *arrival, g *group, s wire.Stream) error {
@@ -248,8 +283,8 @@ func (n *Node) serveWhere(from identity.PeerID, s wire.Stream, req *wire.Where) 
 		return errBadRequest("%v", err)
 	}
 	g := n.group(id)
-	if g == nil {
-		return n.whereNone(s, id)
+	if g == nil || g.genesis.Private && !g.hadSeat(from) {
+		return n.whereNone(from, s, id)
 	}
 	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
 	defer cancel()
@@ -259,7 +294,7 @@ func (n *Node) serveWhere(from identity.PeerID, s wire.Stream, req *wire.Where) 
 	}
 	where := &wire.WhereReply{
 		Genesis: g.genesis.Signed, Leader: []byte(state.Leader), Term: state.Term, Index: state.Applied, RaftId: g.raftID,
-		Members: state.Membership.Wire(), MembersIndex: state.Membership.Index,
+		Members: state.Membership.Wire(), MembersIndex: state.Membership.Index, Lineage: state.Membership.Lineage.Wire(),
 	}
 	if problem != nil {
 		where.Problem, where.Lost = withoutPaths(problem), isLoss(problem)

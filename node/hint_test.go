@@ -89,6 +89,7 @@ func (h *hints) bad(t testing.TB) map[string][]byte {
 		"of another genesis":       h.record(t, 9, 9, func(m *wire.Hint) { m.Genesis = make([]byte, 32) }, nil),
 		"of no genesis":            h.record(t, 9, 9, nil, func(r *wire.HintRecord) { r.Genesis = nil }),
 		"of another repository":    h.record(t, 9, 9, func(m *wire.Hint) { m.Genesis = other.Hash[:] }, func(r *wire.HintRecord) { r.Genesis = other.Signed }),
+		"of a private repository":  h.ofPrivate(t),
 		"unsigned":                 h.record(t, 9, 9, nil, func(r *wire.HintRecord) { r.Hint.Signature = nil }),
 		"altered":                  h.record(t, 9, 9, nil, func(r *wire.HintRecord) { r.Hint.Body[len(r.Hint.Body)-1]++ }),
 		"no hint":                  h.record(t, 9, 9, nil, func(r *wire.HintRecord) { r.Hint = nil }),
@@ -99,6 +100,62 @@ func (h *hints) bad(t testing.TB) map[string][]byte {
 			public := h.member.Public()
 			r.Hint.Signer = public[:]
 		}),
+	}
+}
+
+// moved is the record of a group that went from the member to a newcomer: by is who
+// signs the hint, and edit may spoil the lineage.
+func (h *hints) moved(t testing.TB, by identity.Key, term uint64, edit func(*wire.Configuration, *wire.Hint)) []byte {
+	t.Helper()
+	newcomer := newcomerKey.PeerID()
+	conf := &wire.Configuration{
+		Genesis: h.g.Hash[:], Generation: 1, Index: 5, Previous: h.g.Hash[:],
+		Voters: []*wire.Member{{RaftId: 2, Peer: []byte(newcomer), Nonce: make([]byte, replica.NonceBytes)}},
+	}
+	return h.record(t, term, 9, func(m *wire.Hint) {
+		m.Generation = 1
+		if edit != nil {
+			edit(conf, m)
+		}
+	}, func(r *wire.HintRecord) {
+		body, err := proto.MarshalOptions{Deterministic: true}.Marshal(conf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Lineage = &wire.Lineage{Certificates: []*wire.Certificate{{
+			Configuration: body, Endorsements: []*wire.Endorsement{{RaftId: 1, Signature: h.member.Sign(identity.DomainConfiguration, body)}},
+		}}}
+		public := by.Public()
+		r.Hint.Signer, r.Hint.Signature = public[:], by.Sign(identity.DomainHint, r.Hint.Body)
+	})
+}
+
+var newcomerKey = identity.KeyFromSeed([32]byte{4})
+
+// The voters changed since the genesis: those of now are believed, and count more
+// than those of before, whatever term and index these name.
+func TestHintOfLaterVoters(t *testing.T) {
+	t.Parallel()
+	h := newHints(t)
+	good := h.moved(t, newcomerKey, 3, nil)
+	if _, err := node.CheckHint(h.g.Repo, good, h.now); err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range map[string][]byte{
+		"one who left":          h.moved(t, h.member, 3, nil),
+		"a stranger":            h.moved(t, identity.KeyFromSeed([32]byte{3}), 3, nil),
+		"of another generation": h.moved(t, newcomerKey, 3, func(_ *wire.Configuration, m *wire.Hint) { m.Generation = 2 }),
+		"of the first one":      h.moved(t, newcomerKey, 3, func(_ *wire.Configuration, m *wire.Hint) { m.Generation = 0 }),
+		"of another repository": h.moved(t, newcomerKey, 3, func(c *wire.Configuration, _ *wire.Hint) { c.Genesis = make([]byte, 32) }),
+		"a step left out":       h.moved(t, newcomerKey, 3, func(c *wire.Configuration, m *wire.Hint) { c.Generation, m.Generation = 2, 2 }),
+	} {
+		if hint, err := node.CheckHint(h.g.Repo, raw, h.now); err == nil {
+			t.Errorf("%s: accepted as %v", name, hint)
+		}
+	}
+	old := h.record(t, 1<<40, 1<<40, nil, nil)
+	if got, err := node.SelectHint(h.g.Repo, [][]byte{old, good, old}, h.now); err != nil || got != 1 {
+		t.Errorf("selected %d, %v, want the later voters'", got, err)
 	}
 }
 
@@ -150,10 +207,11 @@ func TestSelectHint(t *testing.T) {
 }
 
 // Whatever the bytes are, a hint that is accepted is about the repository, in
-// date, and signed by a member.
+// date, and signed by a certified voter.
 func FuzzCheckHint(f *testing.F) {
 	h := newHints(f)
 	f.Add(h.record(f, 1, 2, nil, nil))
+	f.Add(h.moved(f, newcomerKey, 4, nil))
 	for _, raw := range h.bad(f) {
 		f.Add(raw[:min(len(raw), 1000)])
 	}
@@ -166,8 +224,9 @@ func FuzzCheckHint(f *testing.F) {
 		if err := proto.Unmarshal(raw, record); err != nil {
 			t.Fatal(err)
 		}
-		public := h.member.Public()
-		if string(hint.GetGenesis()) != string(h.g.Hash[:]) || string(record.GetHint().GetSigner()) != string(public[:]) {
+		founder, seated := h.member.Public(), newcomerKey.Public()
+		signer := string(record.GetHint().GetSigner())
+		if string(hint.GetGenesis()) != string(h.g.Hash[:]) || signer != string(founder[:]) && signer != string(seated[:]) {
 			t.Errorf("accepted %v", hint)
 		}
 	})
@@ -219,4 +278,16 @@ func TestGossipAndRecords(t *testing.T) {
 			return
 		}
 	}
+}
+
+// ofPrivate is a hint about a private repository of that name, which a member has published.
+func (h *hints) ofPrivate(t testing.TB) []byte {
+	t.Helper()
+	body := genesisOf("demo", h.member)
+	body.Private = true
+	g, err := replica.NewGenesis(identity.KeyFromSeed([32]byte{1}), body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return (&hints{g, h.member, h.now}).record(t, 9, 9, nil, nil)
 }

@@ -42,6 +42,9 @@ func TestHostileGroupRequests(t *testing.T) {
 	id := bytes.Repeat([]byte{7}, replica.TransactionIDBytes)
 	stage := &wire.GroupRequest{Kind: &wire.GroupRequest_StagePayload{StagePayload: &wire.StagePayload{Repo: repo, Genesis: genesis, Signer: public[:], Id: id}}}
 	objects := &wire.GroupRequest{Kind: &wire.GroupRequest_Objects{Objects: &wire.Objects{Repo: repo, Genesis: genesis, Wants: [][]byte{x.main.Bytes()}}}}
+	attest := func(genesis []byte, index uint64) *wire.GroupRequest {
+		return &wire.GroupRequest{Kind: &wire.GroupRequest_Attest{Attest: &wire.Attest{Repo: repo, Genesis: genesis, Index: index}}}
+	}
 	payload := func(p *wire.Payload) *wire.GroupRequest {
 		return &wire.GroupRequest{Kind: &wire.GroupRequest_GetPayload{GetPayload: &wire.GetPayload{
 			Repo: repo, Genesis: genesis, Signer: public[:], Id: id, Payload: p,
@@ -83,6 +86,9 @@ func TestHostileGroupRequests(t *testing.T) {
 		{"where of an unknown repository", x.member, where(make([]byte, 32)), nil, notFound},
 		{"where of nonsense", x.member, where([]byte("x")), nil, badRequest},
 		{"prepare of a taken repository", x.member, prepare(repo), nil, badRequest},
+		{"prepare instead of a seat that is in use", x.member, &wire.GroupRequest{Kind: &wire.GroupRequest_Prepare{Prepare: &wire.Prepare{
+			Repo: repo, InsteadOf: x.leader.View(x.g).GetReplicas()[2].GetRaftId(),
+		}}}, nil, badRequest},
 		{"prepare of nonsense", x.member, prepare([]byte("x")), nil, badRequest},
 		{"create with nothing", x.member, create(nil), nil, badRequest},
 		{"create signed by another key", x.member, create(forged(t, x)), nil, badRequest},
@@ -91,6 +97,9 @@ func TestHostileGroupRequests(t *testing.T) {
 		{"create without a seat for this node", x.member, create(unseated(t, x, "other", x.Members[0].ID)), nil, notAllowed},
 		{"objects for a stranger", x.owner, objects, nil, notAllowed},
 		{"payload for a stranger", x.owner, payload(&wire.Payload{Name: "x"}), nil, notAllowed},
+		{"a signature for a stranger", x.owner, attest(genesis, 2), nil, notAllowed},
+		{"a signature for another genesis", x.member, attest(id, 2), nil, notAllowed},
+		{"a signature for no entry", x.member, attest(genesis, 0), nil, any},
 		{"staging for a stranger", x.owner, stage, []proto.Message{data(10), finish}, notAllowed},
 		{"objects of another genesis", x.member, &wire.GroupRequest{Kind: &wire.GroupRequest_Objects{Objects: &wire.Objects{Repo: repo, Genesis: id}}}, nil, notAllowed},
 		{"objects that are nowhere", x.member, &wire.GroupRequest{Kind: &wire.GroupRequest_Objects{Objects: &wire.Objects{Repo: repo, Genesis: genesis, Wants: [][]byte{bytes.Repeat([]byte{1}, 20)}}}}, nil, any},

@@ -27,6 +27,7 @@ var errSeatLost = errors.New("this disk is not the one that took the seat in the
 type seat struct {
 	raftID     uint64
 	introduced []replica.Member // seats that its log may not name yet
+	proved     *replica.Lineage // that proves them
 	problem    error
 }
 
@@ -38,11 +39,11 @@ func (n *Node) seatOf(table *replica.Table) (seat, error) {
 	if err != nil {
 		return seat{}, err
 	}
-	joined, err := n.loadJoined(g)
+	proved, joined, err := n.loadJoined(g)
 	if err != nil {
 		return seat{}, err
 	}
-	s := seat{introduced: joined}
+	s := seat{introduced: joined, proved: proved}
 	for _, list := range [][]replica.Member{table.Membership().Members, joined, g.Members} {
 		for _, m := range list {
 			if m.Peer != n.self {
@@ -58,22 +59,36 @@ func (n *Node) seatOf(table *replica.Table) (seat, error) {
 	return s, nil
 }
 
-func (n *Node) loadJoined(g *replica.Genesis) ([]replica.Member, error) {
+func (n *Node) loadJoined(g *replica.Genesis) (*replica.Lineage, []replica.Member, error) {
 	raw, ok, err := n.cfg.Store.Get(joinedKey(g.Repo))
 	if err != nil || !ok || len(raw) == 0 {
-		return nil, err
+		return nil, nil, err
 	}
-	change := new(wire.MembershipChange)
-	if err := proto.Unmarshal(raw, change); err != nil {
-		return nil, fmt.Errorf("who had seats when this node joined: %w", err)
+	at := new(wire.WhereReply)
+	if err := proto.Unmarshal(raw, at); err != nil {
+		return nil, nil, fmt.Errorf("who had seats when this node joined: %w", err)
 	}
-	return replica.ParseSeats(g, change.GetMembers())
+	return seatsAt(g, at)
+}
+
+// seatsAt checks who has seats, as another node says, and the lineage that proves
+// it: nobody who is not certified has a vote there.
+func seatsAt(g *replica.Genesis, at *wire.WhereReply) (*replica.Lineage, []replica.Member, error) {
+	proved, err := replica.ParseLineage(g, at.GetLineage())
+	if err != nil {
+		return nil, nil, err
+	}
+	seats, err := proved.ParseSeats(at.GetMembers())
+	if err == nil {
+		err = proved.CheckVoters(&replica.Membership{Members: seats})
+	}
+	return proved, seats, err
 }
 
 // join takes the seat that a group gave to this node: as a learner that has
 // nothing yet. The leader sees to the rest.
-func (n *Node) join(ctx context.Context, g *replica.Genesis, raw []*wire.Member) error {
-	members, err := replica.ParseSeats(g, raw)
+func (n *Node) join(ctx context.Context, g *replica.Genesis, at *wire.WhereReply) error {
+	_, members, err := seatsAt(g, at)
 	if err != nil {
 		return errBadRequest("%v", err)
 	}
@@ -90,7 +105,7 @@ func (n *Node) join(ctx context.Context, g *replica.Genesis, raw []*wire.Member)
 	if seat, named := own.Member(n.self); !ok || !named || !bytes.Equal(seat.Nonce, nonce) {
 		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "this disk did not take the seat that the group names", "")
 	}
-	record, err := proto.Marshal(&wire.MembershipChange{Members: raw})
+	record, err := proto.Marshal(&wire.WhereReply{Members: at.GetMembers(), Lineage: at.GetLineage()})
 	if err != nil {
 		return err
 	}
@@ -106,10 +121,10 @@ func (n *Node) join(ctx context.Context, g *replica.Genesis, raw []*wire.Member)
 
 // whereNone answers for a repository without a group here. A seat may wait for its
 // group; which one, only those know that drew its nonce.
-func (n *Node) whereNone(s wire.Stream, repo identity.RepoID) error {
-	nonce, ok, err := n.cfg.Store.Seat(repo)
-	if err != nil || !ok || n.brokenGroup(repo) != nil {
-		return errors.Join(n.errMissing(repo), err)
+func (n *Node) whereNone(from identity.PeerID, s wire.Stream, repo identity.RepoID) error {
+	nonce, ok, err := n.seatShownTo(from, repo)
+	if err != nil || !ok {
+		return errors.Join(n.errMissing(repo, from), err)
 	}
 	sum := sha256.Sum256(nonce)
 	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Where{Where: &wire.WhereReply{Waits: sum[:]}}})
@@ -127,9 +142,12 @@ func (g *group) introduceSender(from identity.PeerID, raftID uint64) {
 		defer cancel()
 		at, err := g.n.whereAt(ctx, from, g.genesis.Repo)
 		var found *replica.Member
+		var proved *replica.Lineage
 		if err == nil {
-			for _, raw := range at.GetMembers() {
-				if m, bad := replica.ParseSeat(g.genesis, raw); bad == nil && m.RaftID == raftID && m.Peer == from {
+			var seats []replica.Member
+			if proved, seats, err = seatsAt(g.genesis, at); err == nil {
+				ms := &replica.Membership{Members: seats}
+				if m, ok := ms.Seat(raftID); ok && m.Peer == from {
 					found = &m
 				}
 			}
@@ -143,7 +161,7 @@ func (g *group) introduceSender(from identity.PeerID, raftID uint64) {
 			if found == nil || g.problem != nil {
 				return
 			}
-			if err := g.introduce(*found); err != nil {
+			if err := g.introduce(proved, *found); err != nil {
 				g.log.Debug("sender not introduced", "peer", from, "seat", raftID, "error", err)
 				return
 			}

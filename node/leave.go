@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,9 +77,13 @@ func (g *group) confirmRemoval(ctx context.Context, index uint64) bool {
 			return false
 		}
 	}
-	// A list of members is easily made up by one who was a member. So most of those
-	// that this replica knows must not contradict it either.
-	if !known.HasQuorum(func(m replica.Member) bool {
+	if _, voted := known.Lineage.Last().Voter(g.raftID); voted {
+		// A majority of the voters that this replica knows signed the way to those without it.
+		if _, votes := best.Lineage.Last().Voter(g.raftID); votes || !best.Lineage.Extends(known.Lineage) {
+			return false
+		}
+	} else if !known.HasQuorum(func(m replica.Member) bool {
+		// No certificate tells of learners: most of those that this replica knows must.
 		at := answers[m.Peer]
 		gone := g.n.repairs.absent[m.Peer] >= removedAge
 		return m.RaftID == g.raftID || gone || at != nil && at.GetMembersIndex() > known.Index && !hasSeat(at, g.raftID)
@@ -92,7 +97,7 @@ func (g *group) confirmRemoval(ctx context.Context, index uint64) bool {
 }
 
 // askWhere asks those who have not answered yet, and returns the newest
-// membership without this replica's seat that anybody told of.
+// membership without this replica's seat that anybody told of and proved.
 func (g *group) askWhere(ctx context.Context, peers []identity.PeerID, answers map[identity.PeerID]*wire.WhereReply) (best *replica.Membership) {
 	for _, p := range peers {
 		if _, asked := answers[p]; asked || p == g.n.self || !g.n.cfg.Network.IsConnected(p) {
@@ -103,9 +108,13 @@ func (g *group) askWhere(ctx context.Context, peers []identity.PeerID, answers m
 			continue
 		}
 		answers[p] = at
-		members, err := replica.ParseSeats(g.genesis, at.GetMembers())
-		if err == nil && !hasSeat(at, g.raftID) && (best == nil || at.GetMembersIndex() > best.Index) {
-			best = &replica.Membership{Index: at.GetMembersIndex(), Members: members}
+		proved, members, err := seatsAt(g.genesis, at)
+		if err != nil || hasSeat(at, g.raftID) {
+			continue
+		}
+		now := &replica.Membership{Index: at.GetMembersIndex(), Members: members, Lineage: proved}
+		if best == nil || cmp.Or(cmp.Compare(now.Lineage.Last().Generation, best.Lineage.Last().Generation), cmp.Compare(now.Index, best.Index)) > 0 {
+			best = now
 		}
 	}
 	return best
@@ -156,6 +165,7 @@ func (n *Node) dropReplica(ctx context.Context, g *group, why error) error {
 	if err := g.pub.rest(ctx); err != nil {
 		return err
 	}
+	g.work.end(why)
 	repo := g.genesis.Repo
 	if err := n.cfg.Store.DropRepo(repo); err != nil {
 		return fmt.Errorf("forget the replica: %w", err)

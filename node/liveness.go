@@ -198,6 +198,7 @@ func (g *group) view() election.View {
 		member := election.Member{
 			ID: election.ID(m.Peer), Alive: alive, InSync: alive,
 			Priority: g.priority(m.Peer), RoundTripMicros: g.n.roundTripMicros(m.Peer),
+			Unfit: g.n.ailing(m.Peer).isUnfit(g.genesis.Repo),
 		}
 		if p, ok := known[m.RaftID]; ok {
 			member.Alive = alive && p.Active

@@ -19,21 +19,32 @@ func (n *Node) locate(ctx context.Context, repo identity.RepoID) (*replica.Genes
 
 // Session opens a stream to a replica of repo: this node's own, or another
 // member's where this node has none that takes part.
-func (n *Node) Session(ctx context.Context, repo identity.RepoID, push bool) (wire.Stream, error) {
+func (n *Node) Session(ctx context.Context, repo identity.RepoID, push bool) (wire.Session, error) {
 	g := n.group(repo)
 	if g == nil {
 		return n.Client.Session(ctx, repo, push)
 	}
 	_, problem, err := g.state(ctx)
 	if err != nil {
-		return nil, err
+		return wire.Session{}, err
 	}
 	if problem != nil {
 		if s, err := n.memberSession(ctx, g.genesis, push); err == nil {
 			return s, nil
 		}
 	}
-	return n.ownSession()
+	s, err := n.ownSession()
+	return wire.Session{Stream: s, To: []byte(n.self)}, err
+}
+
+// SessionFor is Session for as, a client that speaks under another key than this
+// home's. Of a private repository that its key must not read it hears what it hears of
+// one that is nowhere, and as late: it looks for it as if nothing were here.
+func (n *Node) SessionFor(ctx context.Context, as *Client, repo identity.RepoID, push bool) (wire.Session, error) {
+	if g := n.group(repo); g != nil && g.readableBy(as.user.Public()) {
+		return n.Session(ctx, repo, push)
+	}
+	return as.Session(ctx, repo, push)
 }
 
 // ownSession serves a session in this process.
@@ -50,8 +61,7 @@ func (n *Node) ownSession() (wire.Stream, error) {
 // also has the client know who has seats now.
 func (n *Node) knownGenesis(repo identity.RepoID) *replica.Genesis {
 	if g := n.group(repo); g != nil {
-		ms := g.members()
-		n.members.put(repo, ms.Index, ms.Members)
+		n.members.put(repo, g.members().Lineage)
 		return g.genesis
 	}
 	if b := n.brokenGroup(repo); b != nil && len(b.genesis.Members) > 0 {

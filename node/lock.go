@@ -17,7 +17,7 @@ func (n *Node) AcquireLock(ctx context.Context, repo identity.RepoID, ttl time.D
 	if err != nil {
 		return nil, err
 	}
-	public := n.cfg.Key.Public()
+	public := n.cfg.User.Public()
 	if token == 0 {
 		token = o.GetIndex()
 	}

@@ -45,6 +45,9 @@ func (c *Client) Log(ctx context.Context, repo identity.RepoID, count int) (LogV
 			h.Intent, h.LogCount = wire.Intent_INTENT_LOG, uint32(min(count, logCountMax))
 		}, func(m *wire.ToClient) (bool, error) {
 			page := m.GetLog()
+			if page != nil && len(page.GetEntries()) == 0 && !page.GetDone() {
+				return false, errBadRequest("%s sends empty pages of its log", p)
+			}
 			if len(view.Entries)+len(page.GetEntries()) > logCountMax {
 				return false, errBadRequest("%s sends more of its log than was asked for", p)
 			}
@@ -167,6 +170,10 @@ func changeOf(op *wire.Operation) *wire.LogChange {
 		return &wire.LogChange{Kind: "unlock"}
 	case *wire.Operation_Configure:
 		return &wire.LogChange{Kind: "settings"}
+	case *wire.Operation_ChangePolicy:
+		return &wire.LogChange{Kind: "policy", Name: clip(describePolicyChange(kind.ChangePolicy), 1000)}
+	case *wire.Operation_ReplaceKey:
+		return &wire.LogChange{Kind: "key", Name: clip(describeReplacement(kind.ReplaceKey), 1000)}
 	case *wire.Operation_Remove:
 		return &wire.LogChange{Kind: "remove", Name: clip(kind.Remove.GetReason(), 1000)}
 	}

@@ -158,6 +158,12 @@ func TestVerify(t *testing.T) {
 	if f := verified(t, loose, g, true)[loose.ID].Report.GetFindings(); len(f) != 0 {
 		t.Errorf("after it was put right: %v", f)
 	}
+	c.Eventually(func() string { // whoever asks for the check need not do more
+		if err := torn.Fsck(g); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }
 
 // Strangers may not have others work for them.
@@ -228,6 +234,52 @@ func TestScrub(t *testing.T) {
 		t.Errorf("nothing was set aside: %v, %v", kept, err)
 	}
 	c.Converge(g)
+}
+
+// A replica that mends its objects is not in sync and does not lead, says so, and
+// has others serve what it may lack.
+func TestDamagedObjectsAreNotInSync(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	hurt := c.Settle(g)
+	at := chain(t, c, client, git.OID{}, 3)
+	c.Converge(g)
+	inSync := func(m *nodetest.Member) bool {
+		for _, r := range m.View(g).GetReplicas() {
+			if string(r.GetPeer()) == string(hurt.ID) {
+				return r.GetInSync()
+			}
+		}
+		return false
+	}
+	hurt.Node.SetDamaged(g.Repo, true)
+	c.Eventually(func() string {
+		leader := c.Leader(g)
+		if leader == hurt || inSync(leader) || inSync(hurt) {
+			return fmt.Sprintf("%s leads; in sync as %s sees it: %v, as itself: %v", leader.ID, leader.ID, inSync(leader), inSync(hurt))
+		}
+		return says(t, c.Members[0], g, "objects are damaged", false)
+	})
+	damagePacks(t, hurt, g)
+	s, err := client.List(deadline(t), hurt.ID, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := identity.PeerID(s.Welcome.GetPeer()); got == hurt.ID {
+		t.Errorf("%s served what is damaged", got)
+	}
+	s.Close()
+	chain(t, c, client, at, 1)
+	hurt.Node.SetDamaged(g.Repo, false)
+	c.Settle(g)
+	c.Eventually(func() string {
+		if !inSync(hurt) {
+			return "not in sync again"
+		}
+		return ""
+	})
 }
 
 // damagePacks flips a bit in every pack of a replica.

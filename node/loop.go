@@ -106,7 +106,11 @@ func (n *Node) tick() {
 }
 
 // touch says that a group may have something to do.
-func (n *Node) touch(g *group) { n.loop.dirty[g] = true }
+func (n *Node) touch(g *group) {
+	if !g.dropped {
+		n.loop.dirty[g] = true
+	}
+}
 
 // turn carries out what the groups ask: send what may go early, make all of it
 // durable in one write, then send, answer and publish.

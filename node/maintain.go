@@ -10,12 +10,18 @@ import (
 	"peer/wire"
 )
 
+// crowdedQueued is how many repositories may wait for their packs to be joined.
+const crowdedQueued = 16
+
 func (n *Node) maintainLoop() {
 	ticker := time.NewTicker(n.cfg.MaintainEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
+		case g := <-n.crowded:
+			n.repack(g)
+			continue
 		case <-n.ctx.Done():
 			return
 		}
@@ -30,13 +36,11 @@ func (n *Node) maintainLoop() {
 			if err := g.proposeFloor(n.ctx); err != nil && n.ctx.Err() == nil {
 				g.log.Debug("floor not raised", "error", err)
 			}
-			if err := g.gather(n.ctx); err != nil && n.ctx.Err() == nil {
+			if err := g.work.during(n.ctx, g.gather); err != nil && n.ctx.Err() == nil {
 				g.log.Warn("objects not removed", "error", err)
 			}
-			if err := g.repack(n.ctx); err != nil && n.ctx.Err() == nil {
-				g.log.Warn("packs not joined", "error", err)
-			}
-			if err := g.sweepStaging(n.ctx); err != nil && n.ctx.Err() == nil {
+			n.repack(g)
+			if err := g.work.during(n.ctx, g.sweepStaging); err != nil && n.ctx.Err() == nil {
 				g.log.Warn("staging area not swept", "error", err)
 			}
 		}
@@ -45,15 +49,28 @@ func (n *Node) maintainLoop() {
 
 // repack joins small packs, so that reading does not slow down with the number
 // of pushes. No object is lost by it, reachable or not.
-func (g *group) repack(ctx context.Context) error {
-	if g.gathering.pending != nil {
-		return nil // the packs are on their way out
+func (n *Node) repack(g *group) {
+	if g.ended() {
+		return
 	}
-	done, err := g.repo.Repack(ctx, git.RepackOptions{})
-	if err == nil && done.Name != "" {
+	if err := g.work.during(n.ctx, g.repack); err != nil && n.ctx.Err() == nil {
+		g.log.Warn("packs not joined", "error", err)
+	}
+}
+
+func (g *group) repack(ctx context.Context) error {
+	if !g.packsGo.TryLock() {
+		return nil // a check is under way; there is another round
+	}
+	defer g.packsGo.Unlock()
+	for g.gathering.pending == nil { // or the packs are on their way out
+		done, err := g.repo.Repack(ctx, git.RepackOptions{})
+		if err != nil || done.Name == "" {
+			return err
+		}
 		g.log.Debug("packs joined", "removed", len(done.Removed))
 	}
-	return err
+	return nil
 }
 
 // dropOldSeats forgets seats that no genesis claimed.

@@ -25,6 +25,8 @@ const (
 	// neighboursTicks is how often the neighbours are counted anew: groups rarely
 	// lose members, and one that gains some says so at once.
 	neighboursTicks = 600
+	// entriesUnsaid is what a process knows that does not say.
+	entriesUnsaid = 2
 	// beatAgeMax bounds what is believed of an echo.
 	beatAgeMax = time.Minute
 )
@@ -39,8 +41,10 @@ type neighbours struct {
 type neighbour struct {
 	// heard is set by whatever bytes come from it, and cleared by each tick.
 	heard atomic.Bool
+	ails  ailments
 
 	mu       sync.Mutex
+	entries  uint32 // the newest version of an entry that it knows; 0 while unknown
 	sentUs   uint64 // of its last beat, to be echoed
 	cameAt   time.Time
 	lastEcho uint64
@@ -143,6 +147,9 @@ func (n *Node) beatLoop() {
 		if time.Since(n.started)-time.Duration(n.loop.turned.Load()) > stallMax {
 			continue
 		}
+		if round%roomTicks == 0 {
+			n.lookForRoom()
+		}
 		for id := range n.near.all() {
 			if round%strangerTicks == 0 || n.cfg.Network.IsConnected(id) {
 				n.raftOut.enqueue(id, outgoing{})
@@ -156,7 +163,7 @@ func (n *Node) micros() uint64 { return uint64(time.Since(n.started).Microsecond
 
 // beatTo makes the beat that is written now.
 func (n *Node) beatTo(to identity.PeerID) *wire.Beat {
-	b := &wire.Beat{Run: n.runID, SentUs: n.micros()}
+	b := &wire.Beat{Run: n.runID, SentUs: n.micros(), Entries: n.knows.Load()}
 	if nb := n.near.get(to); nb != nil {
 		nb.mu.Lock()
 		if nb.sentUs > 0 {
@@ -164,6 +171,7 @@ func (n *Node) beatTo(to identity.PeerID) *wire.Beat {
 		}
 		nb.mu.Unlock()
 	}
+	n.ails.tell(b, func(repo identity.RepoID) bool { return !n.hides(repo, to) })
 	return b
 }
 
@@ -182,6 +190,9 @@ func (n *Node) takeBeat(from identity.PeerID, b *wire.Beat) {
 	if b == nil || nb == nil {
 		return
 	}
+	if nb.ails.hear(b) {
+		n.ailingChanged(from)
+	}
 	trip, measured := nb.take(b, n.micros(), time.Now())
 	n.post(func() { n.beaten(from, nb, b.GetRun(), trip, measured) })
 }
@@ -190,7 +201,7 @@ func (n *Node) takeBeat(from identity.PeerID, b *wire.Beat) {
 func (nb *neighbour) take(b *wire.Beat, nowUs uint64, now time.Time) (trip int64, ok bool) {
 	nb.mu.Lock()
 	defer nb.mu.Unlock()
-	nb.sentUs, nb.cameAt = b.GetSentUs(), now
+	nb.sentUs, nb.cameAt, nb.entries = b.GetSentUs(), now, max(b.GetEntries(), entriesUnsaid)
 	echo, held := b.GetEchoUs(), b.GetHeldUs()
 	if echo == 0 || echo <= nb.lastEcho || echo > nowUs {
 		return 0, false

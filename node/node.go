@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"peer/git"
@@ -36,10 +37,13 @@ type Node struct {
 	spawning sync.Mutex
 
 	started time.Time
-	runID   uint64 // drawn at each start, and never zero
+	runID   uint64        // drawn at each start, and never zero
+	knows   atomic.Uint32 // the newest version of an entry, as others are told
 	loop    loop
 	raftOut senders
 	near    neighbours
+	ails    ailments
+	usage   usage
 	repairs repairs
 	events  hub
 	// admitted bounds what strangers can keep busy.
@@ -49,6 +53,8 @@ type Node struct {
 	// fresh tells the announcer of groups that others should hear of soon. When
 	// it is full they wait for their turn.
 	fresh chan *group
+	// crowded tells the maintainer of groups that got many packs.
+	crowded chan *group
 	// missed are the repositories whose group is being asked for.
 	missed sync.Map
 	// founding keeps two requests from founding the same group at once.
@@ -66,7 +72,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		Client: &Client{key: cfg.Key, net: cfg.Network, log: cfg.Logger, cache: cfg.Store},
+		Client: &Client{user: cfg.User, self: cfg.Key, net: cfg.Network, log: cfg.Logger, cache: cfg.Store},
 		cfg:    cfg, self: cfg.Network.Self(), log: cfg.Logger,
 		rules:       replica.Rules{CheckRefName: git.CheckRefName},
 		started:     time.Now(),
@@ -77,6 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		servedPacks: make(chan struct{}, largePushesMax),
 		verifying:   make(chan struct{}, 1),
 		fresh:       make(chan *group, freshQueued),
+		crowded:     make(chan *group, crowdedQueued),
 		groups:      map[identity.RepoID]*group{},
 		broken:      map[identity.RepoID]*broken{},
 	}
@@ -84,6 +91,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	n.knows.Store(replica.EntryVersion)
 	n.loop.init(cfg.Tick)
 	n.raftOut.init(n)
 	n.near.of = map[identity.PeerID]*neighbour{}
@@ -112,6 +120,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 
 func (n *Node) start() {
 	n.spawn(n.run)
+	n.lookForRoom()
 	net := n.cfg.Network
 	net.Handle(protocolRaft, n.serveRaft)
 	net.Handle(protocolGroup, n.serveGroup)

@@ -25,7 +25,7 @@ type operation struct {
 // operateAgain is the pause between two attempts.
 const operateAgain = 100 * time.Millisecond
 
-// operate signs one operation with this home's key and has the group decide it,
+// operate signs one operation in the user's name and has the group decide it,
 // through changes of the leader.
 func (n *Node) operate(ctx context.Context, repo identity.RepoID, op *wire.Operation) (*wire.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -34,11 +34,14 @@ func (n *Node) operate(ctx context.Context, repo identity.RepoID, op *wire.Opera
 	if err != nil {
 		return nil, err
 	}
+	if c := op.GetConfigure(); c != nil {
+		c.Configuration = n.certified(genesis)
+	}
 	o := &operation{n: n, genesis: genesis, op: op}
 	for {
 		outcome, err := o.attempt(ctx)
 		if outcome != nil {
-			return outcome, refusalOf(outcome)
+			return outcome, RefusalOf(outcome)
 		}
 		if !worthAnother(err) {
 			return nil, err
@@ -49,6 +52,19 @@ func (n *Node) operate(ctx context.Context, repo identity.RepoID, op *wire.Opera
 			return nil, err
 		}
 	}
+}
+
+// certified names the configuration in force as far as this node knows, which it
+// checked, so that whoever signs for the owner confirms it. Empty: that of the genesis.
+func (n *Node) certified(genesis *replica.Genesis) []byte {
+	proved := n.members.lineage(genesis.Repo)
+	if g := n.group(genesis.Repo); g != nil {
+		proved = g.members().Lineage
+	}
+	if proved == nil || proved.Genesis().Hash != genesis.Hash || proved.Last().Generation == 0 {
+		return nil
+	}
+	return proved.Last().Hash[:]
 }
 
 // worthAnother: another replica, or the same one later, may answer otherwise.
@@ -103,30 +119,41 @@ func (o *operation) attempt(ctx context.Context) (*wire.Outcome, error) {
 
 func (o *operation) send(s wire.Stream, base uint64) error {
 	if o.signed == nil {
-		public := o.n.cfg.Key.Public()
+		public := o.n.cfg.User.Public()
 		id := make([]byte, replica.TransactionIDBytes)
 		if _, err := rand.Read(id); err != nil {
 			return err
 		}
-		signed, err := replica.Seal(o.n.cfg.Key, identity.DomainTransaction, &wire.Transaction{
+		signed, err := replica.Seal(o.n.cfg.User, identity.DomainTransaction, &wire.Transaction{
 			Genesis: o.genesis.Hash[:], Signer: public[:], Id: id, Base: base, Window: replica.WindowMax,
 			Atomic: true, Operations: []*wire.Operation{o.op},
 		})
 		if err != nil {
-			return err
+			return explainLocked(err)
 		}
 		o.signed = signed
 	}
 	return wire.WriteFrame(s, &wire.PushRequest{Transaction: o.signed})
 }
 
-// refusalOf turns a refused transaction into an error.
-func refusalOf(o *wire.Outcome) error {
+// explainLocked says what a caller can do whose node can't sign in the user's name.
+func explainLocked(err error) error {
+	if !errors.Is(err, identity.ErrLocked) {
+		return err
+	}
+	return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "this can't be signed in your name: "+err.Error(),
+		"nothing was changed; where your key is, and who can sign with it: peer id show")
+}
+
+// RefusalOf turns a refused transaction into an error.
+func RefusalOf(o *wire.Outcome) error {
 	for _, r := range append([]*wire.Result{o.GetResult()}, o.GetResults()...) {
 		switch r.GetCode() {
 		case wire.Code_CODE_OK:
 		case wire.Code_CODE_NOT_ALLOWED:
-			return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, r.GetDetail(), "nothing was changed")
+			return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, r.GetDetail(), "nothing was changed; who has which role: peer repo show")
+		case wire.Code_CODE_LAST_OWNER:
+			return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, r.GetDetail(), "nothing was changed; hand it over first: peer repo allow REPO OWNER --role owner")
 		default:
 			return failure(wire.FailureCode_FAILURE_BAD_REQUEST, r.GetDetail(), "nothing was changed")
 		}

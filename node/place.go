@@ -75,6 +75,6 @@ func (n *Node) probe(ctx context.Context) []identity.PeerID {
 const protocolVersion = 1
 
 func (n *Node) probed() *wire.ProbeReply {
-	free := freeBytes(n.cfg.ReposDir)
-	return &wire.ProbeReply{Willing: free < 0 || free >= n.cfg.FreeBytesMin, FreeBytes: uint64(max(free, 0)), Version: protocolVersion}
+	left, _ := n.room()
+	return &wire.ProbeReply{Willing: left >= 0, FreeBytes: uint64(max(left, 0)), Version: protocolVersion}
 }

@@ -3,18 +3,14 @@ package node
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"strings"
 	"sync"
+	"sync/atomic"
 
 	"peer/git"
 	"peer/replica"
 	"peer/wire"
 )
-
-// errObjectsMissing says that an applied entry's objects are nowhere on this disk.
-var errObjectsMissing = errors.New("objects of an applied entry are missing on this disk")
 
 // publisher makes git's refs follow the table: it installs the objects that
 // applied entries brought, then moves the refs, in order. It works beside the
@@ -25,8 +21,9 @@ type publisher struct {
 	// move, so a listing belongs to exactly one index.
 	gate sync.RWMutex
 
-	// refs, head and retired are guarded by gate.
+	// refs, head and retired are guarded by gate. setBy is the entry that set each ref.
 	refs    map[string]git.Ref
+	setBy   map[string]uint64
 	head    string
 	retired []retiredTip // oldest first
 	floor   uint64
@@ -35,9 +32,13 @@ type publisher struct {
 
 	// publishing is held while a publication is installed and its refs moved: what is
 	// in the store by then, refs or retired tips reach. It guards reused, the packs
-	// that were there already when an entry brought them, since that was last asked.
+	// that were there already when an entry brought them, since that was last asked, and arrived.
 	publishing sync.Mutex
 	reused     map[string]bool
+	arrived    int // packs, since the maintainer was last told
+
+	// proved is the last listing that was made for proofs.
+	proved atomic.Pointer[listed]
 
 	// mu guards what follows. Whoever holds both took gate first.
 	mu      sync.Mutex
@@ -63,10 +64,11 @@ func newPublisher(g *group, t *replica.Table) *publisher {
 
 func (p *publisher) load(refs []*wire.Ref, head string, retired []*wire.Retired, floor uint64) {
 	p.retired, p.floor = loadRetired(retired), floor
-	p.refs, p.head = make(map[string]git.Ref, len(refs)), head
+	p.refs, p.setBy, p.head = make(map[string]git.Ref, len(refs)), make(map[string]uint64, len(refs)), head
 	for _, r := range refs {
 		if oid, err := git.FromBytes(r.GetOid()); err == nil {
 			p.refs[r.GetName()] = git.Ref{Name: r.GetName(), OID: oid}
+			p.setBy[r.GetName()] = r.GetIndex()
 		}
 	}
 }
@@ -105,46 +107,6 @@ func (p *publisher) advance(index uint64) {
 	p.changed = make(chan struct{})
 }
 
-// peel looks up what annotated tags point at, once for each tag, so that git
-// need not open them for every listing.
-func (p *publisher) peel(ctx context.Context) {
-	var unknown []git.OID
-	for name, r := range p.refs {
-		if !strings.HasPrefix(name, "refs/heads/") && r.Peeled.IsZero() {
-			unknown = append(unknown, r.OID)
-		}
-	}
-	if len(unknown) == 0 {
-		return
-	}
-	objects, err := p.g.repo.Objects(ctx, unknown)
-	if err != nil {
-		p.g.log.Warn("tags are not peeled", "error", err)
-		return
-	}
-	for name, r := range p.refs {
-		if o, ok := objects[r.OID]; ok && r.Peeled.IsZero() {
-			r.Peeled = o.Peeled
-			p.refs[name] = r
-		}
-	}
-}
-
-func (p *publisher) listing() git.Listing {
-	l := git.Listing{Head: p.head, Peeled: true, Refs: make([]git.Ref, 0, len(p.refs))}
-	for name, r := range p.refs {
-		if !strings.HasPrefix(name, "refs/heads/") && r.Peeled.IsZero() {
-			l.Peeled = false
-		}
-		if r.Peeled == r.OID {
-			r.Peeled = git.OID{}
-		}
-		l.Refs = append(l.Refs, r)
-	}
-	return l
-}
-
-// push queues what a turn did. It is called by the loop and does not wait.
 func (p *publisher) push(next publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -195,10 +157,8 @@ func (p *publisher) publish(next publication) error {
 	p.publishing.Lock()
 	defer p.publishing.Unlock()
 	fail(failPublishBefore)
-	for _, a := range next.applied {
-		if err := p.installApplied(ctx, a); err != nil {
-			return err
-		}
+	if err := p.installAll(ctx, next.applied); err != nil {
+		return err
 	}
 	fail(failPublishInstalled)
 	last, err := p.move(ctx, next)
@@ -207,55 +167,15 @@ func (p *publisher) publish(next publication) error {
 	}
 	fail(failPublishRefs)
 	for _, a := range next.applied {
-		if a.Payload != nil {
-			if err := p.g.staging.drop(a.Signer[:], a.ID); err != nil {
-				p.g.log.Warn("staged payload stays behind", "error", err)
-			}
+		if a.Payload == nil && !(a.Repeat && didSome(a.Outcome)) {
+			continue // one that was refused must stay for members that lag
+		}
+		if err := p.g.staging.drop(a.Signer[:], a.ID); err != nil {
+			p.g.log.Warn("staged payload stays behind", "error", err)
 		}
 	}
+	p.g.doubtVouched(next.applied)
 	return p.note(last)
-}
-
-func (p *publisher) installApplied(ctx context.Context, a replica.Applied) error {
-	news := make([]git.OID, 0, len(a.Refs))
-	for _, r := range a.Refs {
-		oid, err := git.FromBytes(r.New)
-		if err != nil {
-			return err
-		}
-		if !oid.IsZero() {
-			news = append(news, oid)
-		}
-	}
-	if a.Payload != nil {
-		return p.install(ctx, a.Signer[:], a.ID, a.Payload, news)
-	}
-	return nil
-}
-
-// install publishes a payload's objects, wherever they are: in the entry, staged,
-// or in the store already.
-func (p *publisher) install(ctx context.Context, signer, id []byte, pl *wire.Payload, news []git.OID) error {
-	repo := p.g.repo
-	if repo.HasPack(pl.GetName()) {
-		p.reused[pl.GetName()] = true
-	}
-	pack, idx, staged := p.g.staging.files(signer, id, pl)
-	switch {
-	case len(pl.GetInlinePack()) > 0:
-		return repo.InstallPack(pl.GetName(), pl.GetInlinePack(), pl.GetInlineIdx())
-	case staged:
-		return repo.InstallFiles(pl.GetName(), pack, idx)
-	case repo.HasPack(pl.GetName()):
-		return nil
-	}
-	if _, err := repo.Check(ctx, news, nil); err != nil {
-		if missing := new(git.MissingError); errors.As(err, &missing) {
-			return fmt.Errorf("%w: %w", errObjectsMissing, err)
-		}
-		return err
-	}
-	return nil
 }
 
 // move moves the refs to where a publication put them, all at once, and says
@@ -304,9 +224,14 @@ func (p *publisher) moveApplied(a replica.Applied) error {
 		}
 		if oid.IsZero() {
 			delete(p.refs, r.Name)
+			delete(p.setBy, r.Name)
 		} else {
 			p.refs[r.Name] = git.Ref{Name: r.Name, OID: oid}
+			p.setBy[r.Name] = a.Index
 		}
+	}
+	for _, name := range a.Renewed {
+		p.setBy[name] = a.Index
 	}
 	if a.Head != "" {
 		p.head = a.Head
@@ -327,45 +252,4 @@ func (p *publisher) note(index uint64) error {
 	p.noted = index
 	p.g.n.post(func() { p.g.publishedSaved = index })
 	return nil
-}
-
-// wait returns when index is published.
-func (p *publisher) wait(ctx context.Context, index uint64) error {
-	for {
-		p.mu.Lock()
-		now, changed, err := p.index, p.changed, p.err
-		p.mu.Unlock()
-		if now >= index {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("this replica can't publish: %w", err)
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
-// list is the published listing and the index it belongs to.
-func (p *publisher) list() (refs []git.Ref, head string, index uint64) {
-	p.gate.RLock()
-	defer p.gate.RUnlock()
-	p.mu.Lock()
-	index = p.index
-	p.mu.Unlock()
-	refs = make([]git.Ref, 0, len(p.refs))
-	for _, r := range p.refs {
-		refs = append(refs, r)
-	}
-	return refs, p.head, index
-}
-
-// currentHead is the branch that HEAD names in the published listing.
-func (p *publisher) currentHead() string {
-	p.gate.RLock()
-	defer p.gate.RUnlock()
-	return p.head
 }

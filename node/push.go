@@ -29,7 +29,10 @@ type push struct {
 	key     txKey
 	news    []git.OID
 	shallow []git.OID
-	telling *telling // while it runs
+	// asked is what git has to be asked about moves of protected refs, and found what
+	// of that is so.
+	asked, found []*wire.Ancestry
+	telling      *telling // while it runs
 }
 
 // leadPush leads a push session: list, take the transaction, take the pack,
@@ -147,12 +150,16 @@ func (u *push) decide(ctx context.Context, hasPack bool) (*wire.Outcome, error) 
 		// A change of leader interrupted this push, and its objects are here: the
 		// leader that announced their hash had indexed and checked them.
 		entry.Payload = staged
+		if err := u.findStaged(ctx, staged); err != nil {
+			return nil, err
+		}
 	} else {
 		var err error
 		if entry.Payload, err = u.receive(ctx, hasPack); err != nil {
 			return nil, u.refusePack(err)
 		}
 	}
+	entry.Ancestry = u.found
 	u.telling.waitsFor("waiting until a majority of the replicas acknowledges the push")
 	return u.commit(ctx, entry)
 }
@@ -180,27 +187,36 @@ func (u *push) courtesy(ctx context.Context) (known *wire.Outcome, refusal error
 		known  *wire.Outcome
 		result *wire.Result
 		index  uint64
+		asked  []*wire.Ancestry
+		writes bool
 	}
 	a, err := ask(ctx, u.n, func() answer {
 		t := u.g.core.Table()
 		if o := t.Outcome(u.signer, u.tx.GetId()); o != nil && bytes.Equal(o.GetTxSha256(), u.key.sum[:]) {
 			return answer{known: o}
 		}
-		return answer{result: t.Courtesy(u.signer, u.tx), index: t.Index()}
+		return answer{result: t.Courtesy(u.signer, u.tx), index: t.Index(), asked: t.Forward(u.signer, u.tx), writes: t.MayWrite(u.signer)}
 	})
+	u.asked = a.asked
 	if err == nil && a.known == nil && u.tx.GetBase() > a.index {
 		// The session's listing is of what this table has, so none can be of more.
 		return nil, failure(wire.FailureCode_FAILURE_BEHIND,
 			fmt.Sprintf("the push was made from a listing at index %d, and the group is at %d: whoever listed was wrong", u.tx.GetBase(), a.index),
 			"nothing was changed; push again, which lists the refs anew"), nil
 	}
-	if err != nil || a.known != nil || a.result == nil {
+	if err == nil && a.known == nil && a.result == nil {
+		return nil, u.errOld(), nil
+	}
+	if err != nil || a.known != nil {
 		return a.known, nil, err
 	}
 	code, hint := wire.FailureCode_FAILURE_BAD_REQUEST, "nothing was changed"
 	switch a.result.GetCode() {
 	case wire.Code_CODE_NOT_ALLOWED:
-		code, hint = wire.FailureCode_FAILURE_NOT_ALLOWED, "nothing was changed; ask the owner to let you write"
+		code, hint = wire.FailureCode_FAILURE_NOT_ALLOWED, "nothing was changed; "+u.g.grantHint(u.signer)
+		if a.writes {
+			hint = "nothing was changed; " + u.g.rulesHint()
+		}
 	case wire.Code_CODE_EXPIRED:
 		hint = "nothing was changed; fetch, then push again"
 	case wire.Code_CODE_LIST_AGAIN:
@@ -246,18 +262,36 @@ func (u *push) checkTypes(objects map[git.OID]git.Object) error {
 	return nil
 }
 
-// done reports an outcome, and on how many disks it is known to be.
+// done reports an outcome, on how many disks it is known to be, and what proves it.
 func (u *push) done(ctx context.Context, o *wire.Outcome) error {
-	d := &wire.PushDone{Outcome: o, Replicas: uint32(len(u.g.members().Voters())), Leader: []byte(u.n.self)}
-	if state, _, err := u.g.state(ctx); err == nil {
-		for _, m := range state.Members {
-			if m.Votes() && m.Match >= o.GetIndex() {
-				d.Durable++
-			}
-		}
+	type known struct {
+		durable  uint32
+		evidence *replica.Evidence
+		err      error
 	}
 	// A commit is a majority, even if this node stops or no longer leads.
-	d.Durable = max(d.Durable, uint32(u.g.members().Quorum()))
+	d := &wire.PushDone{Outcome: o, Replicas: uint32(len(u.g.members().Voters())), Leader: []byte(u.n.self), Durable: uint32(u.g.members().Quorum())}
+	k, err := ask(ctx, u.n, func() (k known) {
+		for _, m := range u.g.core.State().Members {
+			if m.Votes() && m.Match >= o.GetIndex() {
+				k.durable++
+			}
+		}
+		if k.err = replica.ErrNoReceipt; o.GetIndex() > 0 {
+			k.evidence, k.err = u.g.core.Evidence(o.GetIndex())
+		}
+		return k
+	})
+	if err == nil {
+		d.Durable, err = max(d.Durable, k.durable), k.err
+	}
+	// Signatures are checked here, beside the loop.
+	if err == nil {
+		d.Receipt, err = k.evidence.Receipt(u.n.cfg.Key)
+	}
+	if err != nil {
+		d.NoReceipt = err.Error()
+	}
 	return send(u.stream, &wire.ToClient{Kind: &wire.ToClient_Done{Done: d}})
 }
 

@@ -111,7 +111,7 @@ func pushesOfAllKinds(t *testing.T, m nodetest.Maker) {
 		}
 		c.Eventually(func() string {
 			if staged := at.Staged(g); len(staged) > 0 {
-				return fmt.Sprintf("left in the staging area: %v", staged)
+				return fmt.Sprintf("left in the staging area of %s: %v", at.ID, staged)
 			}
 			return ""
 		})

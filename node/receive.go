@@ -43,7 +43,10 @@ func (u *push) checkExisting(ctx context.Context) error {
 	if len(u.news) == 0 {
 		return nil
 	}
-	return u.checkPack(ctx, u.g.repo.CheckPush)
+	if err := u.checkPack(ctx, u.g.repo.CheckPush); err != nil {
+		return err
+	}
+	return u.find(ctx, u.g.repo.IsAncestor)
 }
 
 // receiveSmall makes a payload that rides in the entry: the entry's own sync
@@ -130,6 +133,9 @@ func (u *push) ingest(ctx context.Context, pack io.Reader, sync bool) (*git.Quar
 	}
 	u.n.cfg.Fail(failIndexed)
 	if err := u.checkPack(ctx, q.CheckPush); err != nil {
+		return nil, errors.Join(err, q.Discard())
+	}
+	if err := u.find(ctx, q.IsAncestor); err != nil {
 		return nil, errors.Join(err, q.Discard())
 	}
 	return q, nil

@@ -309,7 +309,7 @@ func (g *group) admit(ctx context.Context, s replica.Situation, plan replica.Pla
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	r, err := g.n.tell(ctx, plan.Peer, &wire.GroupRequest{Kind: &wire.GroupRequest_Prepare{Prepare: &wire.Prepare{
-		Repo: g.genesis.Repo[:], InsteadOf: plan.Seat,
+		Repo: g.genesis.Repo[:], InsteadOf: plan.Seat, Owner: g.genesis.Owner[:], Name: g.genesis.Name,
 	}}})
 	if err != nil {
 		g.n.repairs.refused[refusal{g.genesis.Repo, plan.Peer}] = time.Now()
@@ -319,11 +319,7 @@ func (g *group) admit(ctx context.Context, s replica.Situation, plan replica.Pla
 		g.n.repairs.refused[refusal{g.genesis.Repo, plan.Peer}] = time.Now()
 		return fmt.Errorf("node %s draws a nonce of %d bytes", plan.Peer, len(r.GetPrepare().GetNonce()))
 	}
-	self, ok := s.Membership.Seat(s.Self)
-	if !ok {
-		return errors.New("this member has no seat itself")
-	}
-	proof, err := replica.Introduce(g.n.cfg.Key, g.genesis, self, plan.Peer, s.Membership.NextRaftID)
+	proof, err := replica.Introduce(g.n.cfg.Key, g.genesis, plan.Peer, s.Membership.NextRaftID)
 	if err != nil {
 		return err
 	}
@@ -354,6 +350,7 @@ func (g *group) membershipChanged(ms *replica.Membership) {
 	}
 	for _, m := range before.Members {
 		if _, stays := ms.Seat(m.RaftID); !stays {
+			g.parted(m.Peer)
 			g.log.Info("members changed", "peer", m.Peer, "seat", m.RaftID, "role", "none", "index", ms.Index)
 		}
 	}

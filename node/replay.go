@@ -58,6 +58,9 @@ func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Tabl
 	if err := g.pub.force(table.Index()); err != nil {
 		return err
 	}
+	if err := g.pub.countPacks(); err != nil {
+		return err
+	}
 	named, err := g.named()
 	if err != nil {
 		return err

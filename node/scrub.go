@@ -68,16 +68,7 @@ func (g *group) scrub(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	objects := false
-	for _, f := range report.GetFindings() {
-		g.log.Error("a check found damage", "part", f.GetPart(), "detail", f.GetDetail(), "mended", f.GetMended())
-		objects = objects || f.GetPart() == "objects"
-		g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventDamage, Peer: g.n.self, Detail: f.GetPart() + ": " + f.GetDetail()})
-	}
-	if objects {
-		return g.mend(ctx)
-	}
-	return nil
+	return g.treat(ctx, report)
 }
 
 // mend sets damaged packs aside and fetches all that the refs reach from another
@@ -94,7 +85,7 @@ func (g *group) mend(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("from %s: %w", from, err))
 			continue
 		}
-		left, err := g.repo.Fsck(ctx, false)
+		left, err := g.fsck(ctx, false)
 		if err == nil && len(left) == 0 {
 			g.log.Warn("objects were damaged here, and were fetched again", "from", from, "packs set aside", len(moved), "in", aside)
 			g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventMended, Peer: g.n.self, Detail: fmt.Sprintf("%d packs set aside, objects fetched from %s", len(moved), from)})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"peer/identity"
@@ -30,7 +31,7 @@ func (n *Node) serveSession(from identity.PeerID, stream wire.Stream) {
 	leave, err := n.admitSession(from)
 	if err == nil {
 		defer leave()
-		err = n.leadSession(stream)
+		err = n.leadSession(from, stream)
 	}
 	if err == nil {
 		_ = stream.Close()
@@ -76,14 +77,14 @@ func sendFailure(stream wire.Stream, f *wire.Failure) error {
 
 func clip(s string, most int) string {
 	if len(s) > most {
-		return s[:most] + "…"
+		return strings.ToValidUTF8(s[:most], "") + "…" // no message may hold half a character
 	}
 	return s
 }
 
 func send(stream wire.Stream, m *wire.ToClient) error { return wire.WriteFrame(stream, m) }
 
-func (n *Node) leadSession(stream wire.Stream) error {
+func (n *Node) leadSession(from identity.PeerID, stream wire.Stream) error {
 	if err := stream.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
 		return err
 	}
@@ -106,9 +107,10 @@ func (n *Node) leadSession(stream wire.Stream) error {
 	if err != nil {
 		return errBadRequest("%v", err)
 	}
+	// NB: nothing about the repository may be said, or asked of it, before this.
 	g := n.group(repo)
-	if g == nil {
-		return n.errMissing(repo)
+	if g == nil || !g.readableBy(user) || !n.meant(g, hello, from, open.GetRelayed()) {
+		return n.errMissing(repo, user.PeerID())
 	}
 	if pinned := hello.GetGenesis(); len(pinned) > 0 && string(pinned) != string(g.genesis.Hash[:]) {
 		return failure(wire.FailureCode_FAILURE_GENESIS, fmt.Sprintf("you know %s by genesis %x, this replica by %s", g.genesis.Name, pinned, g.genesis.Hash),
@@ -194,7 +196,7 @@ func (s *session) checkSeen(p *position) error {
 func (s *session) welcome(p position, head string) error {
 	return send(s.stream, &wire.ToClient{Kind: &wire.ToClient_Welcome{Welcome: &wire.Welcome{
 		Genesis: s.g.genesis.Signed, Index: p.index, Term: p.state.Term,
-		Leader: []byte(p.state.Leader), Peer: []byte(s.n.self), Stale: p.stale, Head: head,
+		Leader: []byte(p.state.Leader), Peer: []byte(s.n.self), Stale: p.stale, Head: head, Proves: s.proves(),
 	}}})
 }
 
@@ -205,6 +207,9 @@ func (s *session) fetch(ctx context.Context, open *wire.OpenSession) error {
 		patience = requestTimeout // whoever relayed it has less
 	}
 	p, err := s.confirm(ctx, patience)
+	if err == nil && s.ailing(p, open) {
+		return s.relay(ctx, p.state.Leader, open)
+	}
 	if errors.Is(err, errBehind) {
 		return s.fetchElsewhere(ctx, open, err)
 	}
@@ -216,6 +221,9 @@ func (s *session) fetch(ctx context.Context, open *wire.OpenSession) error {
 	}
 	defer s.g.readers.enter()()
 	body := moving{Stream: s.stream}
+	if s.proves() {
+		return s.fetchProved(ctx, body)
+	}
 	if s.hello.GetIntent() == wire.Intent_INTENT_ARCHIVE {
 		err = s.g.repo.UploadArchive(ctx, body, body, &s.g.pub.gate)
 	} else {
@@ -227,6 +235,11 @@ func (s *session) fetch(ctx context.Context, open *wire.OpenSession) error {
 		_ = s.stream.Reset()
 	}
 	return nil
+}
+
+// ailing says whether objects are damaged here, and the leader can serve them.
+func (s *session) ailing(p position, open *wire.OpenSession) bool {
+	return s.n.ails.isDamaged(s.g.genesis.Repo) && !open.GetRelayed() && p.state.Leader != "" && p.state.Leader != s.n.self
 }
 
 // fetchElsewhere has the leader serve what this replica lacks, which may take

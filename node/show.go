@@ -28,6 +28,8 @@ type Info struct {
 	Settings *wire.Settings
 	Plan     string // what the leader does about the members, or what keeps it from it
 	Removed  *wire.Tombstone
+	Head     string       // the branch that HEAD names; empty where who answered is too old to tell
+	Policy   *wire.Policy // in grants and protections alone; nil where who answered does not know roles
 }
 
 // Replica is one member as known to whoever was asked.
@@ -124,7 +126,10 @@ func (n *Node) describe(ctx context.Context, g *group) (*wire.RepoState, error) 
 	return ask(ctx, n, func() *wire.RepoState {
 		t := g.core.Table()
 		s := n.repoState(g, g.core.State(), g.problem)
-		s.Lock, s.Settings, s.Plan, s.Tombstone = t.HeldLock(), t.Settings(), g.plan.Why, t.Tombstone()
+		s.Lock, s.Settings, s.Plan, s.Tombstone, s.Policy, s.Head = t.HeldLock(), t.Settings(), g.plan.Why, t.Tombstone(), t.Policy(), t.Head()
+		if lineage := g.members().Lineage; lineage.Last().Generation > 0 {
+			s.Lineage = lineage.Wire()
+		}
 		return s
 	})
 }
@@ -139,6 +144,9 @@ func (n *Node) repoState(g *group, state replica.State, problem error) *wire.Rep
 	if problem != nil {
 		s.Problem = withoutPaths(problem)
 	}
+	if n.ails.isDamaged(g.genesis.Repo) {
+		s.Ails = "its objects are damaged, and are being fetched from the others"
+	}
 	known := map[uint64]replica.Progress{}
 	for _, p := range state.Members {
 		known[p.RaftID] = p
@@ -151,6 +159,7 @@ func (n *Node) repoState(g *group, state replica.State, problem error) *wire.Rep
 		if p, ok := known[m.RaftID]; ok {
 			r.Index, r.InSync, r.Alive = p.Match, r.Alive && p.InSync, r.Alive && p.Active
 		}
+		r.InSync = r.InSync && !n.ailing(m.Peer).isDamaged(g.genesis.Repo)
 		s.Replicas = append(s.Replicas, r)
 	}
 	return s
@@ -161,6 +170,7 @@ func infoOf(g *replica.Genesis, s *wire.RepoState, dir string) Info {
 		Genesis: g, Leader: identity.PeerID(s.GetLeader()), Term: s.GetTerm(), Index: s.GetIndex(),
 		Lock: s.GetLock(), Problem: s.GetProblem(), Dir: dir,
 		Settings: s.GetSettings(), Plan: s.GetPlan(), Removed: s.GetTombstone(),
+		Policy: s.GetPolicy(), Head: s.GetHead(),
 	}
 	for _, r := range s.GetReplicas() {
 		info.Replicas = append(info.Replicas, Replica{Peer: identity.PeerID(r.GetPeer()), Alive: r.GetAlive(), InSync: r.GetInSync(), Index: r.GetIndex(), Role: r.GetRole(), RaftID: r.GetRaftId()})

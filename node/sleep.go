@@ -18,23 +18,40 @@ import (
 // hear it wakes the group.
 const (
 	checkEvery = time.Minute
+	// checkStep is how far apart the groups' turns are in that minute: those of a
+	// turn share frames, and a node with a thousand of them wakes rarely.
+	checkStep = 5 * time.Second
 	// checkMissed is how many checks and a half a follower may miss.
 	checkMissed = 2
 )
 
-// sleepers are the groups that do not tick, by when in a minute they are checked.
-type sleepers []map[*group]bool
+// sleepers are the groups that do not tick, by their turn to be checked.
+type sleepers struct {
+	turns []map[*group]bool
+	step  uint64 // ticks from one turn to the next
+}
 
 func newSleepers(tick time.Duration) sleepers {
-	s := make(sleepers, max(1, checkEvery/tick))
-	for i := range s {
-		s[i] = map[*group]bool{}
+	s := sleepers{turns: make([]map[*group]bool, checkEvery/checkStep), step: max(1, uint64(checkStep/tick))}
+	for i := range s.turns {
+		s.turns[i] = map[*group]bool{}
 	}
 	return s
 }
 
+// every is how many ticks are between two checks of a group.
+func (s sleepers) every() uint64 { return s.step * uint64(len(s.turns)) }
+
 func (s sleepers) of(g *group) map[*group]bool {
-	return s[binary.BigEndian.Uint64(g.genesis.Repo[:])%uint64(len(s))]
+	return s.turns[binary.BigEndian.Uint64(g.genesis.Repo[:])%uint64(len(s.turns))]
+}
+
+// due are the groups whose turn it is in this tick.
+func (s sleepers) due(tick uint64) map[*group]bool {
+	if tick%s.step != 0 {
+		return nil
+	}
+	return s.turns[tick/s.step%uint64(len(s.turns))]
 }
 
 // settle notes whether a group that was touched ticks.
@@ -89,7 +106,7 @@ func (g *group) occupied() bool {
 func (g *group) handOverSoon() bool {
 	v := g.view()
 	v.Busy = false
-	return g.leader.pace.Left(g.n.loop.ticks) < uint64(len(g.n.loop.asleep)) && election.Decide(v).Do == election.TransferTo
+	return g.leader.pace.Left(g.n.loop.ticks) < g.n.loop.asleep.every() && election.Decide(v).Do == election.TransferTo
 }
 
 // lull tells the followers that the group sleeps.
@@ -118,8 +135,7 @@ func (g *group) lulled(from identity.PeerID, s *wire.Sleep) {
 
 // checkSleepers looks at the groups whose turn it is.
 func (n *Node) checkSleepers() {
-	every := uint64(len(n.loop.asleep))
-	due := n.loop.asleep[n.loop.ticks%every]
+	every, due := n.loop.asleep.every(), n.loop.asleep.due(n.loop.ticks)
 	for g := range due {
 		if g.problem != nil || !g.core.Asleep() || n.group(g.genesis.Repo) != g {
 			delete(due, g)

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"peer/git"
 	"peer/identity"
@@ -58,7 +60,7 @@ func (c *Client) Verify(ctx context.Context, repo identity.RepoID, deep bool, te
 				h.Intent, h.Deep = wire.Intent_INTENT_VERIFY, deep
 			}, func(m *wire.ToClient) (bool, error) {
 				if text := m.GetProgress().GetText(); len(text) > 0 {
-					say(Verdict{Peer: p, Progress: string(text)})
+					say(Verdict{Peer: p, Progress: strings.ToValidUTF8(string(text), "?")})
 				}
 				if r := m.GetVerified(); r != nil {
 					say(Verdict{Peer: p, Report: r})
@@ -82,7 +84,7 @@ func (s *session) verify(ctx context.Context) error {
 		return err
 	}
 	if !member && !may {
-		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "only those who may write to "+s.g.genesis.Name+" may have its replicas check themselves", "ask the owner")
+		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "only those who may write to "+s.g.genesis.Name+" may have its replicas check themselves", s.g.grantHint(s.user))
 	}
 	said := func(text string) error {
 		if err := s.stream.SetDeadline(time.Now().Add(verifyPatience)); err != nil {
@@ -109,6 +111,12 @@ func (s *session) verify(ctx context.Context) error {
 		defer leave()
 		report, err := s.g.verify(ctx, s.hello.GetDeep())
 		done <- answer{report, err}
+		if err != nil {
+			return
+		}
+		if err := s.g.treat(s.n.ctx, report); err != nil {
+			s.g.log.Error("damage not mended", "error", err)
+		}
 	})
 	beat := time.NewTicker(verifyBeat)
 	defer beat.Stop()
@@ -144,19 +152,29 @@ func (g *group) verify(ctx context.Context, deep bool) (*wire.Verified, error) {
 	if err := g.verifyRefs(ctx, r); err != nil {
 		return nil, err
 	}
-	damage, err := g.repo.Fsck(ctx, deep)
+	damage, err := g.fsck(ctx, deep)
 	if err != nil {
 		return nil, err
 	}
 	for _, line := range damage {
 		found(r, "objects", "%s", line)
 	}
+	for _, f := range r.GetFindings() {
+		g.log.Error("a check found damage", "part", f.GetPart(), "detail", f.GetDetail(), "mended", f.GetMended())
+		g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventDamage, Peer: g.n.self, Detail: f.GetPart() + ": " + f.GetDetail()})
+	}
 	return r, nil
+}
+
+func (g *group) fsck(ctx context.Context, deep bool) ([]string, error) {
+	g.packsGo.Lock()
+	defer g.packsGo.Unlock()
+	return g.repo.Fsck(ctx, deep)
 }
 
 func found(r *wire.Verified, part, format string, args ...any) {
 	if len(r.GetFindings()) < findingsMax {
-		r.Findings = append(r.Findings, &wire.Finding{Part: part, Detail: fmt.Sprintf(format, args...)})
+		r.Findings = append(r.Findings, &wire.Finding{Part: part, Detail: strings.ToValidUTF8(fmt.Sprintf(format, args...), "?")})
 	}
 }
 
@@ -199,6 +217,7 @@ func (g *group) verifyTable(ctx context.Context, r *wire.Verified) error {
 func (g *group) verifyLog(ctx context.Context, r *wire.Verified) error {
 	var chain []byte
 	var next, term uint64
+	var said []vouched
 	for first := true; ; first = false {
 		more, err := ask(ctx, g.n, func() bool {
 			begin, err1 := g.raftLog.FirstIndex()
@@ -224,29 +243,31 @@ func (g *group) verifyLog(ctx context.Context, r *wire.Verified) error {
 					found(r, "log", "entry %d of term %d where %d should be", e.GetIndex(), e.GetTerm(), next)
 				}
 				next, term = next+1, e.GetTerm()
-				chain = g.verifyChain(r, chain, e.GetIndex(), e.GetTerm(), e.GetData())
+				said = append(said, g.vouchedIn(e)...)
+				chain = g.verifyChain(r, chain, e)
 			}
 			return true
 		})
-		if err != nil || !more {
+		if err != nil {
 			return err
+		}
+		if !more {
+			return g.verifyVouched(ctx, r, said)
 		}
 	}
 }
 
 // verifyChain goes on with the chain over one entry, from the first whose
 // predecessor this replica remembers.
-func (g *group) verifyChain(r *wire.Verified, chain []byte, index, term uint64, data []byte) []byte {
+func (g *group) verifyChain(r *wire.Verified, chain []byte, e *pb.Entry) []byte {
+	index := e.GetIndex()
 	if chain == nil {
 		if chain = g.core.StateAt(index - 1).GetChain(); chain == nil {
 			return nil
 		}
 	}
-	h := sha256.New()
-	h.Write(chain)
-	h.Write(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term))
-	h.Write(data)
-	chain = h.Sum(nil)
+	now := replica.LinkOf(e.GetTerm(), e.GetType(), e.GetData()).Extend(index, [sha256.Size]byte(chain))
+	chain = now[:]
 	if applied := g.core.StateAt(index); applied != nil && !bytes.Equal(chain, applied.GetChain()) {
 		found(r, "log", "entry %d is not the one that was applied", index)
 		return applied.GetChain()

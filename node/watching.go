@@ -66,6 +66,9 @@ func (g *group) seatsNow() seats {
 	for _, p := range state.Members {
 		if s.of[p.Peer] == "answers" && p.Peer != g.n.self {
 			s.of[p.Peer] = map[bool]string{true: "is in sync", false: "is behind"}[p.InSync]
+			if g.n.ailing(p.Peer).isDamaged(g.genesis.Repo) {
+				s.of[p.Peer] = "mends its objects"
+			}
 		}
 	}
 	return s

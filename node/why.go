@@ -110,6 +110,7 @@ func (w *why) reasons() (list []Reason) {
 			list = append(list, reason)
 		}
 	}
+	list = append(list, w.rulesAgainst(best.GetPolicy())...)
 	if !leads {
 		what, hint := fmt.Sprintf("no leader: %d of %d replicas answer, a push needs %d", answering, total, total/2+1), "start the silent nodes, then push again"
 		if answering > total/2 {
@@ -135,6 +136,8 @@ func (w *why) about(p identity.PeerID, r *wire.ReplicaState, best *wire.RepoStat
 			what += fmt.Sprintf(", since %s (%s)", since.Local().Format(time.TimeOnly), time.Since(since).Round(time.Second))
 		}
 		return Reason{What: what, Hint: "start it, or see whether its machine is reachable"}, false
+	case said.GetAils() != "":
+		return Reason{What: fmt.Sprintf("%s is not in sync: %s", p, said.GetAils()), Hint: "pushes and fetches go on with the others; see: peer verify " + w.g.Name}, true
 	case best.GetIndex() > said.GetIndex():
 		return Reason{What: fmt.Sprintf("%s is %d entries behind, at index %d", p, best.GetIndex()-said.GetIndex(), said.GetIndex())}, true
 	case !r.GetInSync() && len(best.GetLeader()) > 0:
@@ -170,7 +173,7 @@ func (s *session) refusesPush(ctx context.Context) (*wire.Failure, error) {
 		user := s.user
 		tx := &wire.Transaction{ // one that lacks nothing but a permission
 			Genesis: s.g.genesis.Hash[:], Signer: user[:], Id: make([]byte, replica.TransactionIDBytes), Base: t.Index(), Window: 1,
-			Operations: []*wire.Operation{{Kind: &wire.Operation_RefUpdate{RefUpdate: &wire.RefUpdate{Name: t.Head()}}}},
+			Operations: []*wire.Operation{{Kind: &wire.Operation_AcquireLock{AcquireLock: &wire.AcquireLock{}}}}, // any that no rule is about
 		}
 		return answer{errors.Join(s.g.problem, s.g.doubt), t.Courtesy(user, tx), t.HeldLock()}
 	})
@@ -182,13 +185,13 @@ func (s *session) refusesPush(ctx context.Context) (*wire.Failure, error) {
 	case a.err != nil:
 		return failure(wire.FailureCode_FAILURE_NO_QUORUM, withoutPaths(a.err), safe+"; peer verify "+s.g.genesis.Name).F, nil
 	case a.refused != nil:
-		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, a.refused.GetDetail(), "ask the owner").F, nil
+		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, a.refused.GetDetail(), s.g.grantHint(s.user)).F, nil
 	case a.lock != nil && owner != s.user:
 		what := fmt.Sprintf("locked by %s until %s", owner.DID(), time.UnixMilli(a.lock.GetExpiresUnixMs()).Local().Format(time.DateTime))
 		if a.lock.GetReason() != "" {
 			what += ": " + clip(a.lock.GetReason(), 200)
 		}
-		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, what, fmt.Sprintf("wait, or have the owner take it: peer repo unlock %s --token %d", s.g.genesis.Name, a.lock.GetToken())).F, nil
+		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, what, fmt.Sprintf("wait, or have an owner or a maintainer take it: peer repo unlock %s --token %d", s.g.genesis.Name, a.lock.GetToken())).F, nil
 	}
 	if err := s.n.roomFor(s.g); err != nil {
 		return failureOf(err), nil

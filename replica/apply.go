@@ -3,11 +3,11 @@ package replica
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
 
+	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
 	"peer/identity"
@@ -40,6 +40,15 @@ const (
 	// that only knows the first stops at the second, rather than take it for a
 	// transaction that is malformed; so does this one at kinds that came later.
 	groupEntryVersion = 2
+	// And one of this, a transaction that changes the policy. Whoever knows only the
+	// first two would refuse that change, and from then on judge by another policy.
+	policyEntryVersion = 3
+	// And one of this, a transaction that replaces or revokes a key.
+	keyEntryVersion = 4
+
+	// EntryVersion is the newest version that this program knows. A leader proposes
+	// no newer one than all members know that it hears; the others stop.
+	EntryVersion = keyEntryVersion
 )
 
 // ErrUpgrade stops a replica that meets an entry it does not know. It must not
@@ -59,6 +68,8 @@ type Applied struct {
 	// entry did nothing; Outcome is the first one.
 	Repeat bool
 	Refs   []RefChange
+	// Renewed are refs that were set to what they were: they name this entry now.
+	Renewed []string
 	// Head is the branch that HEAD names from this entry on; empty when unchanged.
 	Head string
 	// Floor is the table's floor from this entry on; zero when unchanged.
@@ -67,6 +78,9 @@ type Applied struct {
 	Payload *wire.Payload
 	// State is what the leader's table was when it proposed the entry.
 	State *wire.StateHash
+	// Ancestry is what the leader said of objects and what refs moved for: it can be
+	// checked, when these objects are here.
+	Ancestry []*wire.Ancestry
 }
 
 // RefChange is one ref that moved. An empty old or new object ID: created, deleted.
@@ -91,7 +105,7 @@ func (t *Table) Apply(index, term uint64, data []byte) (Applied, error) {
 			return done, fmt.Errorf("entry %d has version %d: %w", index, entry.GetVersion(), ErrUpgrade)
 		}
 	}
-	t.advance(index, term, data, entry.GetStampUnixMs())
+	t.advance(index, LinkOf(term, pb.EntryNormal, data), entry.GetStampUnixMs())
 	done.StampMillis, done.State = t.Stamp(), entry.GetState()
 	switch {
 	case entry.GetCollect() != nil && entry.GetVersion() == groupEntryVersion:
@@ -110,6 +124,8 @@ func known(e *wire.Entry) bool {
 	switch e.GetVersion() {
 	case entryVersion:
 		return true
+	case policyEntryVersion, keyEntryVersion:
+		return e.GetCollect() == nil
 	case groupEntryVersion:
 		return e.GetCollect() != nil && e.GetTransaction() == nil && e.GetPayload() == nil
 	}
@@ -121,20 +137,35 @@ func versionOf(e *wire.Entry) uint32 {
 	if e.GetCollect() != nil {
 		return groupEntryVersion
 	}
+	tx := new(wire.Transaction)
+	if proto.Unmarshal(e.GetTransaction().GetBody(), tx) == nil {
+		return VersionOf(tx)
+	}
 	return entryVersion
 }
 
+// VersionOf is the version of the entry that a transaction needs.
+func VersionOf(tx *wire.Transaction) uint32 {
+	version := uint32(entryVersion)
+	for _, op := range tx.GetOperations() {
+		switch op.GetKind().(type) {
+		case *wire.Operation_ChangePolicy:
+			version = max(version, policyEntryVersion)
+		case *wire.Operation_ReplaceKey:
+			version = max(version, keyEntryVersion)
+		}
+	}
+	return version
+}
+
 // advance moves the position. The stamp never goes back, whatever a leader's clock does.
-func (t *Table) advance(index, term uint64, data []byte, stampMillis int64) {
-	h := sha256.New()
-	h.Write(t.meta.GetChain())
-	h.Write(binary.BigEndian.AppendUint64(nil, index))
-	h.Write(binary.BigEndian.AppendUint64(nil, term))
-	h.Write(data)
+func (t *Table) advance(index uint64, link Link, stampMillis int64) {
+	chain := link.Extend(index, [sha256.Size]byte(t.meta.GetChain()))
 	before := t.meta // a snapshot that is on its way may share it
 	t.meta = &wire.TableMeta{
-		Index: index, Term: term, Chain: h.Sum(nil),
+		Index: index, Term: link.Term, Chain: chain[:], ChainVersion: chainVersion,
 		StampUnixMs: max(before.GetStampUnixMs(), stampMillis),
+		Successions: before.GetSuccessions(),
 		Head:        before.GetHead(), Policy: before.GetPolicy(), Lock: before.GetLock(),
 		Members: before.GetMembers(), MembersIndex: before.GetMembersIndex(), NextRaftId: before.GetNextRaftId(),
 		Settings: before.GetSettings(), Floor: before.GetFloor(), RefsHash: before.GetRefsHash(), Tombstone: before.GetTombstone(),
@@ -177,7 +208,7 @@ func (t *Table) applyTransaction(entry *wire.Entry, done *Applied) {
 	if refusal := t.judge(signer, tx, done.Index); refusal != nil {
 		outcome.Result = refusal
 	} else {
-		t.operate(signer, tx, signed, done)
+		t.operate(signer, tx, entry, done)
 	}
 	if len(done.Refs) > 0 {
 		done.Payload = entry.GetPayload()
@@ -219,33 +250,45 @@ func (t *Table) judge(signer identity.PublicKey, tx *wire.Transaction, index uin
 	if tx.GetBase() < t.Floor() {
 		return refuse(wire.Code_CODE_LIST_AGAIN, fmt.Sprintf("signed from the listing at %d, and objects from before %d may be gone", tx.GetBase(), t.Floor()))
 	}
-	if !t.MayWrite(signer) {
-		return refuse(wire.Code_CODE_NOT_ALLOWED, fmt.Sprintf("%s may not write to %s", signer.DID(), t.genesis.Name))
+	if replacesItself(signer, tx) {
+		return t.policy.needs(signer, asReader, "have its place taken in "+t.genesis.Name)
 	}
-	return nil
+	return t.policy.needs(signer, asWriter, "write to "+t.genesis.Name)
 }
 
 // Courtesy says what apply would answer to tx if it were the next entry, or, where
-// this table is not at its base yet, the one after that. So a leader need not read a
-// pack that is refused anyway. Nil: go on.
+// this table is not at its base yet, the one after that; or, where it would refuse
+// every single update for the sake of protected refs, to the first. So a leader need
+// not read a pack that is refused anyway. Nil: go on.
+//
+// NB: CODE_NOT_ALLOWED is the one of these refusals that may be another one day: an
+// earlier attempt that is still on its way may succeed after a change of the policy.
 func (t *Table) Courtesy(signer identity.PublicKey, tx *wire.Transaction) *wire.Result {
 	if err := t.checkForm(signer, tx); err != nil {
 		return refuse(wire.Code_CODE_MALFORMED, err.Error())
 	}
-	return t.judge(signer, tx, max(t.Index(), tx.GetBase())+1)
+	if refusal := t.judge(signer, tx, max(t.Index(), tx.GetBase())+1); refusal != nil {
+		return refusal
+	}
+	return t.refusesAll(signer, tx)
 }
 
-// MayWrite says whether the policy lets a key move refs. The owner always may.
-func (t *Table) MayWrite(key identity.PublicKey) bool {
-	if key == t.genesis.Owner {
-		return true
-	}
-	for _, writer := range t.meta.GetPolicy().GetWriters() {
-		if bytes.Equal(writer, key[:]) {
-			return true
+// refusesAll is the first refusal of a transaction of which rules let nothing happen.
+func (t *Table) refusesAll(signer identity.PublicKey, tx *wire.Transaction) (first *wire.Result) {
+	for _, op := range tx.GetOperations() {
+		u := op.GetRefUpdate()
+		if u == nil || t.checkUpdate(u) != nil {
+			return nil
+		}
+		refusal := t.policy.mayUpdate(signer, u)
+		if refusal == nil {
+			return nil
+		}
+		if first == nil {
+			first = refusal
 		}
 	}
-	return false
+	return first
 }
 
 // HeldLock is the lease that is in force at the table's stamp; nil if none is.

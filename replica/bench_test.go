@@ -50,7 +50,7 @@ type bench struct {
 	table *Table
 	// stored is what a store would hold.
 	stored map[string][]byte
-	ids    byte
+	ids    uint16
 	stamp  int64
 }
 
@@ -97,7 +97,7 @@ func (b *bench) draft(by identity.Key, ops ...*wire.Operation) *wire.Transaction
 	b.ids++
 	public := by.Public()
 	return &wire.Transaction{
-		Genesis: b.table.genesis.Hash[:], Signer: public[:], Id: bytes.Repeat([]byte{b.ids}, TransactionIDBytes),
+		Genesis: b.table.genesis.Hash[:], Signer: public[:], Id: bytes.Repeat([]byte{byte(b.ids >> 8), byte(b.ids)}, TransactionIDBytes/2),
 		Base: b.table.Index(), Window: WindowMax, Operations: ops,
 	}
 }
@@ -109,7 +109,7 @@ func (b *bench) entry(by identity.Key, tx *wire.Transaction) []byte {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return encode(&wire.Entry{Version: entryVersion, StampUnixMs: b.stamp, Transaction: signed})
+	return encode(&wire.Entry{Version: VersionOf(tx), StampUnixMs: b.stamp, Transaction: signed})
 }
 
 // commit applies an entry's bytes as the next one.

@@ -16,7 +16,8 @@ import (
 
 // Members change as Ongaro's thesis (§4) and raft's joint consensus want it: a
 // newcomer catches up as a learner, and one joint configuration takes all
-// newcomers in and all leavers out at once.
+// newcomers in and all leavers out at once. The entry that ends it carries the
+// certificate of the new voters; see conclude.go.
 
 // ErrUnknownSender says that a message comes from a seat that this member does
 // not know. It may be behind the entry that gave it: see [Group.Introduce].
@@ -47,7 +48,7 @@ func (g *Group) applyChange(e *pb.Entry, t *Turn) (*pb.ConfState, error) {
 		return nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
 	}
 	applied, changed := g.table.applyMembers(e, cc)
-	g.states.add(g.table.State())
+	g.states.add(g.table)
 	t.Applied = append(t.Applied, applied)
 	if !changed {
 		return nil, nil
@@ -95,9 +96,12 @@ func (g *Group) forMembers(messages []*pb.Message) []*pb.Message {
 
 // applyMembers applies a configuration entry to the table.
 func (t *Table) applyMembers(e *pb.Entry, cc *pb.ConfChangeV2) (done Applied, changed bool) {
-	t.advance(e.GetIndex(), e.GetTerm(), e.GetData(), 0)
+	t.advance(e.GetIndex(), LinkOf(e.GetTerm(), e.GetType(), e.GetData()), 0)
 	done = Applied{Index: e.GetIndex(), Term: e.GetTerm(), StampMillis: t.Stamp()}
 	if next := t.nextMembers(e.GetIndex(), cc); next != nil {
+		if next.Lineage != t.members.Lineage {
+			t.mark(keyLineage, encode(next.Lineage.Wire()))
+		}
 		t.members, changed = next, true
 		t.meta.Members, t.meta.MembersIndex, t.meta.NextRaftId = next.Wire(), next.Index, next.NextRaftID
 	}
@@ -110,10 +114,7 @@ func (t *Table) applyMembers(e *pb.Entry, cc *pb.ConfChangeV2) (done Applied, ch
 // changes nothing.
 func (t *Table) nextMembers(index uint64, cc *pb.ConfChangeV2) *Membership {
 	if cc.LeaveJoint() {
-		if !t.members.Joint() {
-			return nil
-		}
-		return t.members.settled(index)
+		return t.concluded(index, cc.GetContext())
 	}
 	change := new(wire.MembershipChange)
 	if proto.Unmarshal(cc.GetContext(), change) != nil {
@@ -123,85 +124,22 @@ func (t *Table) nextMembers(index uint64, cc *pb.ConfChangeV2) *Membership {
 	if err != nil {
 		return nil
 	}
-	next := &Membership{Index: index, Members: members, NextRaftID: change.GetNextRaftId()}
+	next := &Membership{Index: index, Members: members, NextRaftID: change.GetNextRaftId(), Lineage: t.members.Lineage}
 	if t.members.checkNext(next) != nil || !proto.Equal(t.members.change(next), cc) {
 		return nil
 	}
 	for _, m := range next.Members {
-		if VerifySeat(t.genesis, m) != nil {
+		if t.members.Lineage.VerifySeat(m) != nil {
 			return nil
 		}
 	}
 	return next
 }
 
-// Introduce signs a new seat for a node, on behalf of the member that holds by.
-func Introduce(k identity.Key, g *Genesis, by Member, peer identity.PeerID, raftID uint64) ([]*wire.Signed, error) {
-	if len(by.Proof) >= proofMax {
-		return nil, fmt.Errorf("%s was introduced over %d others: let a member that is closer to the genesis lead", by.Peer, len(by.Proof))
-	}
-	signed, err := Seal(k, identity.DomainIntroduction, &wire.Introduction{Genesis: g.Hash[:], Peer: []byte(peer), RaftId: raftID})
-	if err != nil {
-		return nil, err
-	}
-	return append(slices.Clone(by.Proof), signed), nil
-}
-
-// VerifySeat checks that a seat goes back to the genesis: that the genesis names
-// it, or that a chain of introductions does.
-func VerifySeat(g *Genesis, m Member) error {
-	if founder, ok := g.Membership().Seat(m.RaftID); ok {
-		if founder.Peer != m.Peer || len(m.Proof) > 0 {
-			return fmt.Errorf("seat %d is that of %s", m.RaftID, founder.Peer)
-		}
-		return nil
-	}
-	if len(m.Proof) == 0 || len(m.Proof) > proofMax {
-		return fmt.Errorf("seat %d of %s has a proof of %d introductions", m.RaftID, m.Peer, len(m.Proof))
-	}
-	who := wire.Introduction{}
-	for i, signed := range m.Proof {
-		in := new(wire.Introduction)
-		signer, err := Open(signed, identity.DomainIntroduction, in)
-		if err != nil {
-			return fmt.Errorf("seat %d of %s: %w", m.RaftID, m.Peer, err)
-		}
-		by := signer.PeerID()
-		_, founder := g.Membership().Member(by)
-		if i == 0 && !founder || i > 0 && string(by) != string(who.GetPeer()) || string(in.GetGenesis()) != string(g.Hash[:]) {
-			return fmt.Errorf("seat %d of %s: introduction %d is by %s, who may not", m.RaftID, m.Peer, i, by)
-		}
-		who.Peer, who.RaftId = in.GetPeer(), in.GetRaftId()
-	}
-	if string(who.GetPeer()) != string(m.Peer) || who.GetRaftId() != m.RaftID {
-		return fmt.Errorf("seat %d of %s: the proof is for another seat", m.RaftID, m.Peer)
-	}
-	return nil
-}
-
-// ParseSeat checks one seat from outside, its proof too.
-func ParseSeat(g *Genesis, raw *wire.Member) (Member, error) {
-	list, err := parseMembers([]*wire.Member{raw})
-	if err != nil {
-		return Member{}, err
-	}
-	return list[0], VerifySeat(g, list[0])
-}
-
-// ParseSeats checks a list of seats from outside, their proofs too.
-func ParseSeats(g *Genesis, raw []*wire.Member) ([]Member, error) {
-	list, err := parseMembers(raw)
-	for _, m := range list {
-		if err == nil {
-			err = VerifySeat(g, m)
-		}
-	}
-	return list, err
-}
-
 // Introduce has this member listen to a seat that it does not know from its log
-// yet. It must have a proof, and be newer than all that this member knows.
-func (g *Group) Introduce(m Member) error {
+// yet. A lineage that goes on where its own ends must prove it, and it must be
+// newer than all that this member knows.
+func (g *Group) Introduce(proved *Lineage, m Member) error {
 	if _, known := g.table.members.Seat(m.RaftID); known {
 		return nil
 	}
@@ -211,7 +149,10 @@ func (g *Group) Introduce(m Member) error {
 	if len(g.introduced) >= seatsMax {
 		return fmt.Errorf("%d seats wait for the entries that gave them", len(g.introduced))
 	}
-	if err := VerifySeat(g.genesis, m); err != nil {
+	if !proved.Extends(g.table.members.Lineage) {
+		return fmt.Errorf("seat %d of %s: its voters do not follow those of here: %w", m.RaftID, m.Peer, ErrCertificate)
+	}
+	if err := proved.VerifySeat(m); err != nil {
 		return err
 	}
 	g.introduced[m.RaftID] = m

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -15,8 +16,8 @@ const settingsMax = 64
 // configure replaces the settings. The leader then moves the members towards
 // them; see [PlanMembers].
 func (o *operation) configure(c *wire.Configure) *wire.Result {
-	if o.signer != o.genesis.Owner {
-		return refuse(wire.Code_CODE_NOT_ALLOWED, "only the owner may change the settings of "+o.genesis.Name)
+	if r := o.before.needs(o.signer, asOwner, "change the settings of "+o.genesis.Name); r != nil {
+		return r
 	}
 	if have := o.Settings().GetVersion(); c.GetOldVersion() != have {
 		return refuse(wire.Code_CODE_STALE, fmt.Sprintf("the settings are of version %d, expected %d", have, c.GetOldVersion()))
@@ -24,6 +25,10 @@ func (o *operation) configure(c *wire.Configure) *wire.Result {
 	if err := checkSettings(c.GetSettings()); err != nil {
 		return refuse(wire.Code_CODE_MALFORMED, err.Error())
 	}
+	if n := len(c.GetConfiguration()); n != 0 && n != sha256.Size {
+		return refuse(wire.Code_CODE_MALFORMED, fmt.Sprintf("the hash of a configuration has %d bytes, not %d", sha256.Size, n))
+	}
+	o.confirm(c.GetConfiguration())
 	before, next := o.meta.GetSettings(), c.GetSettings()
 	o.meta.Settings = &wire.Settings{
 		Version: o.index, Replicas: next.GetReplicas(), GraceMs: next.GetGraceMs(), On: next.GetOn(), Off: next.GetOff(),
@@ -31,6 +36,27 @@ func (o *operation) configure(c *wire.Configure) *wire.Result {
 	}
 	o.undo = append(o.undo, func() { o.meta.Settings = before })
 	return &wire.Result{}
+}
+
+// confirm has the lineage begin at the configuration in force, if that is what the
+// owner names. One that the voters have left since confirms nothing.
+func (o *operation) confirm(hash []byte) {
+	before := o.members
+	if last := before.Lineage.Last(); last.Body == nil || !bytes.Equal(hash, last.Hash[:]) {
+		return
+	}
+	confirmed, err := before.Lineage.confirmed(o.signed, before.Lineage.Last(), o.meta.GetSuccessions())
+	if err != nil {
+		return // of an owner whom the genesis does not name: proofs begin there
+	}
+	set := func(ms *Membership) {
+		o.members = ms
+		o.mark(keyLineage, encode(ms.Lineage.Wire()))
+	}
+	now := *before
+	now.Lineage = confirmed
+	set(&now)
+	o.undo = append(o.undo, func() { set(before) })
 }
 
 func checkSettings(s *wire.Settings) error {
@@ -67,8 +93,8 @@ func checkSettings(s *wire.Settings) error {
 
 // remove ends the repository. The lock does not keep its owner from it.
 func (o *operation) remove(*wire.Remove) *wire.Result {
-	if o.signer != o.genesis.Owner {
-		return refuse(wire.Code_CODE_NOT_ALLOWED, "only the owner may remove "+o.genesis.Name)
+	if r := o.before.needs(o.signer, asOwner, "remove "+o.genesis.Name); r != nil {
+		return r
 	}
 	o.meta.Tombstone = &wire.Tombstone{Index: o.index, StampUnixMs: o.Stamp(), Transaction: o.signed}
 	o.undo = append(o.undo, func() { o.meta.Tombstone = nil })

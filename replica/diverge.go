@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"crypto/sha256"
 
 	"peer/wire"
 )
@@ -12,11 +13,20 @@ const statesKept = 1024
 
 // states remembers what the table was after each of the last entries.
 type states struct {
-	list []*wire.StateHash // a ring once it is full
+	list []tableState // a ring once it is full
 	next int
 }
 
-func (s *states) add(h *wire.StateHash) {
+// tableState is what a table was, and what its readers are told.
+type tableState struct {
+	*wire.StateHash
+	root    [sha256.Size]byte
+	policy  *wire.Policy
+	lineage *Lineage
+}
+
+func (s *states) add(t *Table) {
+	h := tableState{t.State(), t.Root(), t.policy.wire, t.members.Lineage}
 	if len(s.list) < statesKept {
 		s.list = append(s.list, h)
 		return
@@ -26,13 +36,15 @@ func (s *states) add(h *wire.StateHash) {
 }
 
 // at is nil where the index has been forgotten, or is yet to come.
-func (s *states) at(index uint64) *wire.StateHash {
+func (s *states) at(index uint64) *wire.StateHash { return s.all(index).StateHash }
+
+func (s *states) all(index uint64) (none tableState) {
 	if len(s.list) == 0 {
-		return nil
+		return none
 	}
 	oldest := s.list[s.next%len(s.list)].GetIndex() // indexes are added without a gap
 	if index < oldest || index >= oldest+uint64(len(s.list)) {
-		return nil
+		return none
 	}
 	return s.list[(s.next+int(index-oldest))%len(s.list)]
 }

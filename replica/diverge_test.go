@@ -8,13 +8,15 @@ import (
 
 // TestStates fills the ring and looks at what it still knows.
 func TestStates(t *testing.T) {
+	table := newBench(t).table
 	const first, n = 7, 3*statesKept + 5
 	var s states
 	if s.at(0) != nil || s.at(1) != nil {
 		t.Error("an empty ring knows something")
 	}
 	for i := uint64(first); i < first+n; i++ {
-		s.add(&wire.StateHash{Index: i})
+		table.meta.Index = i
+		s.add(table)
 		oldest := max(first, int(i)-statesKept+1)
 		for _, index := range []uint64{uint64(oldest), i, (uint64(oldest) + i) / 2} {
 			if s.at(index).GetIndex() != index {

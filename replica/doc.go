@@ -21,6 +21,26 @@
 // payload is not held and reports a [Need]; the acknowledgement of that entry,
 // and so its commit, waits for the bytes. Raft's majority then covers objects.
 //
+// # Policy
+//
+// Who may do what is judged when an entry is applied, by the policy as of the index
+// before it: whatever a transaction does to the policy, all of it is judged by the
+// one from before. So a push that was signed before its signer lost a role, and that
+// commits after, is refused on every replica. Until the first ChangePolicy a policy
+// means what it always did: the owner of the genesis, and its writers.
+//
+// That a ref moves forward is a fact about two objects, and tables know no objects:
+// the leader finds it out ([Table.Forward]) and says so in the entry. All replicas
+// take its word, and check it when they have the objects; see Applied.Ancestry.
+//
+// # What proves a listing
+//
+// A table keeps a [Root] over its refs, and the signed transactions that set them
+// and that changed the policy (kept.go). A voter signs a [Claim] about its table after
+// an entry that it applied; [ParseVouched] checks claims, [ParseKept] and
+// [Vouched.Proves] hold each ref against the transaction that set it, and its signer
+// against the policy of then. Readers need the genesis for it, and nothing else.
+//
 // # Objects leave in order
 //
 // A ref that moves or goes away leaves a retired tip in the table: the object it
@@ -45,10 +65,24 @@
 // # Table keys
 //
 //	g            the signed genesis
-//	m            TableMeta: index, term, chain, stamp, HEAD, policy, lock
+//	c            Lineage that certifies the voters
+//	m            TableMeta: index, term, chain, stamp, HEAD, lock, and the policy of the genesis
+//	p            Policy, once it was changed
 //	r/NAME       Ref
 //	o/INDEX      Outcome of the transaction at that index, 8 bytes big endian
 //	t/INDEX POS  Retired tip: 8 bytes of index, 4 of its position in the entry, big endian
+//
+// # Who votes
+//
+// Each change of voters ends with an entry that carries its certificate: the new
+// configuration, signed by a majority of the voters before it. A [Lineage] is these
+// certificates from the genesis on. It convinces those who know nothing but the
+// genesis: newcomers, clients, whoever stores or relays a hint.
+//
+// # Receipts
+//
+// A [Receipt] proves that a transaction is in the log at an index, to who knows the
+// genesis: voters sign positions, of which the hash chain is part; see attest.go.
 //
 // # Consensus
 //

@@ -39,7 +39,7 @@ func (f *follower) Held(_, _ []byte, p *wire.Payload) bool { return f.held[p.Get
 
 func newFollower(t testing.TB) *follower {
 	t.Helper()
-	return newFollowerAs(t, Config{Self: testKey(100).PeerID()})
+	return newFollowerAs(t, Config{Self: testKey(100).PeerID(), Key: testKey(100)})
 }
 
 // newFollowerAs is another node, or the same in another seat.
@@ -164,7 +164,7 @@ func (f *follower) entry(id byte, payload string) []byte {
 
 func (f *follower) snapshot(index uint64) *pb.Message {
 	table := newTable(f.genesis, testRules)
-	table.meta = &wire.TableMeta{Index: index, Term: 2, Chain: f.genesis.Hash[:], Head: mainBranch}
+	table.meta = &wire.TableMeta{Index: index, Term: 2, Chain: f.genesis.Hash[:], ChainVersion: chainVersion, Head: mainBranch}
 	table.putRef(&wire.Ref{Name: mainBranch, Oid: oid(7), Index: 2})
 	m := f.message(pb.MsgSnap)
 	m.Snapshot = &pb.Snapshot{Data: encode(table.Snapshot()), Metadata: &pb.SnapshotMetadata{

@@ -60,21 +60,30 @@ func scanChanges(changes []Change) func(func(string, []byte) error) error {
 	}
 }
 
-// FuzzApply applies fuzzed entries, and fuzzed transactions that are signed. A
-// replica must refuse or stop, never panic, and what it stored must load.
+// FuzzApply applies fuzzed entries, and fuzzed transactions that a writer or the
+// owner signed. A replica must refuse or stop, never panic, and what it stored must
+// load. The owner alone changes settings, to such that a group can follow.
 func FuzzApply(f *testing.F) {
 	seedBench := newBench(f)
 	tx := seedBench.draft(writer, move("heads/main", 0, 1), move("heads/a/b", 0, 2), setHead(mainBranch, "refs/heads/a"), acquire(5, 0), release(2))
-	f.Add(encode(tx), true)
-	f.Add(seedBench.entry(writer, tx), false)
-	f.Add([]byte{0xff}, false)
-	f.Fuzz(func(t *testing.T, data []byte, sign bool) {
+	f.Add(encode(tx), byte(1))
+	f.Add(seedBench.entry(writer, tx), byte(0))
+	f.Add([]byte{0xff}, byte(0))
+	wanted := &wire.Settings{Replicas: 5, GraceMs: -1, On: rawPeers(1), Off: rawPeers(2), Stay: true, Priorities: []*wire.Priority{{Peer: rawPeers(3)[0], Priority: -4}}}
+	for by, k := range []identity.Key{{}, writer, owner} {
+		if by > 0 {
+			f.Add(encode(seedBench.draft(k, configure(0, wanted))), byte(by))
+			f.Add(encode(seedBench.draft(k, move("heads/main", 1, 2), removal())), byte(by))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte, by byte) {
 		b := newBench(t)
 		b.must(move("heads/main", 0, 1), move("heads/a", 0, 2))
-		if sign {
-			public := writer.Public()
+		if by %= 3; by > 0 {
+			k := []identity.Key{writer, owner}[by-1]
+			public := k.Public()
 			data = encode(&wire.Entry{Version: entryVersion, StampUnixMs: 5, Transaction: &wire.Signed{
-				Body: data, Signer: public[:], Signature: writer.Sign(identity.DomainTransaction, data),
+				Body: data, Signer: public[:], Signature: k.Sign(identity.DomainTransaction, data),
 			}})
 		}
 		before := encode(b.table.Snapshot())
@@ -87,6 +96,13 @@ func FuzzApply(f *testing.F) {
 		}
 		if done.Outcome != nil && len(done.Outcome.GetResults()) > OperationsMax {
 			t.Fatalf("%d results", len(done.Outcome.GetResults()))
+		}
+		s := b.table.Settings()
+		if changed := s.GetVersion() != 0 || b.table.Tombstone() != nil; changed && done.Signer != owner.Public() {
+			t.Fatalf("%v, and it is not signed by the owner", s)
+		}
+		if err := checkSettings(s); s.GetVersion() != 0 && err != nil {
+			t.Fatal(err)
 		}
 		b.store(b.table.drain())
 		b.checkStored()

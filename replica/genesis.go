@@ -14,6 +14,9 @@ import (
 
 const (
 	genesisVersion = 1
+	// privateVersion is of those that are private: a program that does not know the
+	// word would show the repository to everybody.
+	privateVersion = 2
 	// NonceBytes is the size of a member's nonce.
 	NonceBytes = 16
 	// genesisBytesMax leaves room for it in every record that carries it as proof.
@@ -21,10 +24,8 @@ const (
 	// MembersMax bounds the voters of a group: beyond seven a majority costs more
 	// than it protects.
 	MembersMax = 7
-	// seatsMax bounds the seats, of which some may be on their way in or out, and
-	// proofMax the introductions of one.
+	// seatsMax bounds the seats, of which some may be on their way in or out.
 	seatsMax = 2*MembersMax + 2
-	proofMax = 64
 )
 
 // Object formats, as git spells them.
@@ -44,17 +45,26 @@ type Genesis struct {
 	DefaultBranch string
 	Members       []Member
 	Policy        *wire.Policy
+	// Private: only the members, and keys with a role, may know of it.
+	Private bool
 }
 
 // NewGenesis signs a genesis with its owner's key.
-func NewGenesis(owner identity.Key, g *wire.Genesis) (*Genesis, error) {
+func NewGenesis(owner identity.Signer, g *wire.Genesis) (*Genesis, error) {
 	public := owner.Public()
-	g.Version, g.Owner = genesisVersion, public[:]
+	g.Version, g.Owner = versionOfGenesis(g), public[:]
 	signed, err := Seal(owner, identity.DomainGenesis, g)
 	if err != nil {
 		return nil, err
 	}
 	return ParseGenesis(signed)
+}
+
+func versionOfGenesis(g *wire.Genesis) uint32 {
+	if g.GetPrivate() {
+		return privateVersion
+	}
+	return genesisVersion
 }
 
 // ParseGenesis verifies and checks a genesis from outside.
@@ -76,6 +86,7 @@ func ParseGenesis(s *wire.Signed) (*Genesis, error) {
 		ObjectFormat:  body.GetObjectFormat(),
 		DefaultBranch: body.GetDefaultBranch(),
 		Policy:        body.GetPolicy(),
+		Private:       body.GetPrivate(),
 	}
 	if err := g.check(body); err != nil {
 		return nil, fmt.Errorf("genesis of %.100q: %w", body.GetName(), err)
@@ -85,8 +96,10 @@ func ParseGenesis(s *wire.Signed) (*Genesis, error) {
 
 func (g *Genesis) check(body *wire.Genesis) error {
 	switch {
-	case body.GetVersion() != genesisVersion:
-		return fmt.Errorf("version %d, this peer knows %d: upgrade it", body.GetVersion(), genesisVersion)
+	case body.GetVersion() > privateVersion:
+		return fmt.Errorf("version %d, this peer knows %d: upgrade it", body.GetVersion(), privateVersion)
+	case body.GetVersion() != versionOfGenesis(body):
+		return fmt.Errorf("version %d, and private: %v", body.GetVersion(), g.Private)
 	case !bytes.Equal(body.GetOwner(), g.Owner[:]):
 		return errors.New("not signed by the owner it names")
 	case g.ObjectFormat != SHA1 && g.ObjectFormat != SHA256:
@@ -95,6 +108,8 @@ func (g *Genesis) check(body *wire.Genesis) error {
 		return fmt.Errorf("default branch %.100q is not below refs/heads/", g.DefaultBranch)
 	case len(body.GetMembers()) == 0 || len(body.GetMembers()) > MembersMax || len(body.GetMembers())%2 == 0:
 		return fmt.Errorf("%d members: want an odd number up to %d", len(body.GetMembers()), MembersMax)
+	case len(g.Policy.GetGrants())+len(g.Policy.GetProtections()) > 0:
+		return errors.New("grants or rules in a genesis of a version that knows writers alone")
 	}
 	if err := identity.CheckName(g.Name); err != nil {
 		return err
@@ -120,7 +135,7 @@ func (g *Genesis) checkMembers(list []*wire.Member) error {
 
 // Membership is the group as it was founded.
 func (g *Genesis) Membership() *Membership {
-	ms := &Membership{Index: firstIndex, Members: g.Members, NextRaftID: 1}
+	ms := &Membership{Index: firstIndex, Members: g.Members, NextRaftID: 1, Lineage: g.Lineage()}
 	for _, m := range g.Members {
 		ms.NextRaftID = max(ms.NextRaftID, m.RaftID+1)
 	}
@@ -143,11 +158,10 @@ const firstIndex, firstTerm = 1, 1
 func (g *Genesis) Found(rules Rules) Save {
 	t := newTable(g, rules)
 	t.meta = &wire.TableMeta{
-		Index: firstIndex, Term: firstTerm, Chain: g.Hash[:],
+		Index: firstIndex, Term: firstTerm, Chain: g.Hash[:], ChainVersion: chainVersion,
 		Head: g.DefaultBranch, Policy: g.Policy,
 		RefsHash: HashRefs(nil, g.DefaultBranch),
 	}
-	t.members = g.Membership()
 	t.saveAll()
 	return Save{
 		Repo:      g.Repo,

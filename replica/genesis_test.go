@@ -43,11 +43,33 @@ func TestObjectFormats(t *testing.T) {
 	}
 }
 
+// TestPrivateGenesis checks that a program that knows the first version alone refuses
+// a private one, and that all else is as before.
+func TestPrivateGenesis(t *testing.T) {
+	for _, private := range []bool{false, true} {
+		made := testGenesis(1)
+		made.Private = private
+		g, err := NewGenesis(owner, made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := new(wire.Genesis)
+		if _, err := Open(g.Signed, identity.DomainGenesis, body); err != nil {
+			t.Fatal(err)
+		}
+		if g.Private != private || (body.GetVersion() == genesisVersion) == private {
+			t.Errorf("private %v, version %d, want %v", g.Private, body.GetVersion(), private)
+		}
+	}
+}
+
 // TestGenesisRefuses changes one field at a time.
 func TestGenesisRefuses(t *testing.T) {
 	other := stranger.Public()
 	for name, edit := range map[string]func(*wire.Genesis){
-		"other version":          func(g *wire.Genesis) { g.Version = 2 },
+		"version to come":        func(g *wire.Genesis) { g.Version = 3 },
+		"private, of old":        func(g *wire.Genesis) { g.Private = true },
+		"public, of new":         func(g *wire.Genesis) { g.Version = privateVersion },
 		"no version":             func(g *wire.Genesis) { g.Version = 0 },
 		"other owner":            func(g *wire.Genesis) { g.Owner = other[:] },
 		"no owner":               func(g *wire.Genesis) { g.Owner = nil },

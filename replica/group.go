@@ -53,6 +53,8 @@ type Config struct {
 	Rules    Rules
 	Payloads Payloads
 	Logger   raft.Logger
+	// Key is that of this member's node. It signs what this member vouches for.
+	Key identity.Key
 }
 
 // Group is one member of a repository's group. It is not safe for concurrent
@@ -65,6 +67,7 @@ type Group struct {
 	table    *Table
 	rules    Rules
 	payloads Payloads
+	key      identity.Key
 
 	leader uint64 // as of the last Turn
 	// held is a message from the leader that waits for bytes; see Step. meeting is
@@ -82,13 +85,16 @@ type Group struct {
 	// introduced holds seats that proved themselves and are not in the table, as
 	// this member is behind the entry that gave them.
 	introduced map[uint64]Member
+	change     change
+	trail      trail
+	attested   attested
 }
 
 // New starts a member from what its store holds.
 func New(c Config) (*Group, error) {
 	g := &Group{
 		genesis: c.Table.Genesis(), log: c.Log, table: c.Table,
-		rules: c.Rules, payloads: c.Payloads, heard: map[uint64]uint64{}, introduced: map[uint64]Member{},
+		rules: c.Rules, payloads: c.Payloads, key: c.Key, heard: map[uint64]uint64{}, introduced: map[uint64]Member{},
 	}
 	seat, ok := c.Table.members.Member(c.Self)
 	switch {
@@ -121,7 +127,10 @@ func New(c Config) (*Group, error) {
 		return nil, fmt.Errorf("group of %s: %w", g.genesis.Name, err)
 	}
 	g.rn = rn
-	g.states.add(g.table.State())
+	g.states.add(g.table)
+	if err := g.loadTrail(); err != nil {
+		return nil, fmt.Errorf("group of %s: %w", g.genesis.Name, err)
+	}
 	return g, nil
 }
 
@@ -148,6 +157,8 @@ func (g *Group) Table() *Table { return g.table }
 func (g *Group) Tick() {
 	g.ticks++
 	g.rn.Tick()
+	g.change.due = g.table.members.Joint()
+	g.conclude()
 }
 
 // Campaign asks for votes now.

@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"peer/identity"
 	"peer/wire"
 )
 
@@ -23,7 +24,7 @@ func FuzzParseSeats(f *testing.F) {
 		if proto.Unmarshal(data, change) != nil {
 			return
 		}
-		members, err := ParseSeats(g, change.GetMembers())
+		members, err := g.Lineage().ParseSeats(change.GetMembers())
 		if err != nil {
 			return
 		}
@@ -31,14 +32,55 @@ func FuzzParseSeats(f *testing.F) {
 			t.Fatalf("%d seats", len(members))
 		}
 		ms := &Membership{Members: members}
-		again, err := ParseSeats(g, ms.Wire())
+		again, err := g.Lineage().ParseSeats(ms.Wire())
 		if err != nil || !bytes.Equal(encode(&wire.MembershipChange{Members: ms.Wire()}), encode(&wire.MembershipChange{Members: (&Membership{Members: again}).Wire()})) {
 			t.Fatalf("parsed twice: %v, %v", again, err)
 		}
 		for _, m := range members {
-			if err := newFollower(t).Introduce(m); err != nil && m.RaftID > 3 {
+			if err := newFollower(t).Introduce(g.Lineage(), m); err != nil && m.RaftID > 3 {
 				t.Fatalf("a seat that proved itself is not introduced: %v", err)
 			}
+		}
+	})
+}
+
+// FuzzIntroductions makes up introductions, each well signed by whom it names:
+// three bytes say who signs, for whom, and for which seat. What is accepted is
+// what the rule in plain words accepts.
+func FuzzIntroductions(f *testing.F) {
+	l := foundedBy(f, 3).Lineage()
+	f.Add([]byte{1, 4, 4}, byte(4), byte(4))
+	f.Add([]byte{3, 4, 4, 4, 5, 5}, byte(5), byte(5))
+	f.Add([]byte{1, 2, 2}, byte(2), byte(2))
+	f.Add([]byte{4, 4, 4}, byte(4), byte(4))
+	f.Add([]byte{1, 4, 5}, byte(4), byte(4))
+	f.Add([]byte{}, byte(2), byte(2))
+	f.Fuzz(func(t *testing.T, links []byte, node, seat byte) {
+		const nodes = 16
+		m := Member{RaftID: uint64(seat), Peer: peerOf(uint64(node % nodes)), Nonce: make([]byte, NonceBytes)}
+		founder := func(n byte) bool { return 1 <= n && n <= 3 }
+		introduced := false
+		for at := 0; at+3 <= min(len(links), 9); at += 3 {
+			by, to, raftID := links[at]%nodes, links[at+1]%nodes, links[at+2]
+			signed, err := Seal(seatKey(uint64(by)), identity.DomainIntroduction, &wire.Introduction{
+				Genesis: l.genesis.Hash[:], Peer: []byte(peerOf(uint64(to))), RaftId: uint64(raftID),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Proof = append(m.Proof, signed)
+			introduced = at == 0 && founder(by) && to == node%nodes && raftID == seat
+		}
+		good := introduced && seat != 0 && len(m.Proof) == 1
+		if founder(seat) {
+			good = len(m.Proof) <= 1 && node%nodes == seat
+		}
+		parsed, err := l.ParseSeats([]*wire.Member{m.Wire()})
+		if (err == nil) != good {
+			t.Fatalf("%v of %d in seat %d: %v, want it accepted: %v", links, node%nodes, seat, err, good)
+		}
+		if good && !bytes.Equal(encode(parsed[0].Wire()), encode(m.Wire())) {
+			t.Fatalf("%v became %v", m, parsed)
 		}
 	})
 }

@@ -27,7 +27,7 @@ type Member struct {
 	Peer   identity.PeerID
 	Nonce  []byte
 	Role   wire.Role
-	// Proof leads from the genesis to this seat; see [wire.Member].
+	// Proof is an introduction, where no certified configuration names the seat yet.
 	Proof []*wire.Signed
 }
 
@@ -47,6 +47,8 @@ type Membership struct {
 	Members []Member
 	// NextRaftID is the ID of the next seat.
 	NextRaftID uint64
+	// Lineage certifies the voters: those of before, while a change is under way.
+	Lineage *Lineage
 }
 
 // Member finds p's seat: the last one given, where a lost one is still listed.
@@ -132,9 +134,6 @@ func (ms *Membership) confState() *pb.ConfState {
 			conf.Learners = append(conf.Learners, m.RaftID)
 		}
 	}
-	if ms.Joint() {
-		conf.AutoLeave = new(true)
-	}
 	return conf
 }
 
@@ -147,15 +146,16 @@ func (ms *Membership) Wire() []*wire.Member {
 	return list
 }
 
-// settled is the membership once a change under way is done.
-func (ms *Membership) settled(index uint64) *Membership {
-	next := &Membership{Index: index, NextRaftID: ms.NextRaftID}
+// settled is the membership once a change under way is done. Its voters need no
+// introduction any more.
+func (ms *Membership) settled(index uint64, proved *Lineage) *Membership {
+	next := &Membership{Index: index, NextRaftID: ms.NextRaftID, Lineage: proved}
 	for _, m := range ms.Members {
 		switch m.Role {
 		case Outgoing:
 			continue
 		case Incoming:
-			m.Role = Voter
+			m.Role, m.Proof = Voter, nil
 		}
 		next.Members = append(next.Members, m)
 	}
@@ -175,7 +175,7 @@ func parseMembers(list []*wire.Member) ([]Member, error) {
 			return nil, fmt.Errorf("member: %w", err)
 		}
 		if m.GetRaftId() == 0 || m.GetRaftId() > math.MaxUint32 || ids[m.GetRaftId()] || len(m.GetNonce()) != NonceBytes ||
-			m.GetRole() < Voter || m.GetRole() > Outgoing || len(m.GetProof()) > proofMax {
+			m.GetRole() < Voter || m.GetRole() > Outgoing || len(m.GetProof()) > 1 {
 			return nil, fmt.Errorf("member %s: malformed or twice", peer)
 		}
 		ids[m.GetRaftId()] = true
@@ -184,27 +184,34 @@ func parseMembers(list []*wire.Member) ([]Member, error) {
 	return members, nil
 }
 
-// membershipOf reads the membership of a table. One that never changed is the genesis's.
-func membershipOf(meta *wire.TableMeta, g *Genesis) (*Membership, error) {
-	if len(meta.GetMembers()) == 0 {
-		return g.Membership(), nil
+// membershipOf reads the membership of a table, and checks that its voters are
+// certified. One that never changed is the genesis's.
+func membershipOf(meta *wire.TableMeta, proved *Lineage) (*Membership, error) {
+	if len(meta.GetMembers()) == 0 && proved.Last().Generation == 0 {
+		return proved.genesis.Membership(), nil
 	}
 	members, err := parseMembers(meta.GetMembers())
 	if err != nil {
 		return nil, err
 	}
-	ms := &Membership{Index: meta.GetMembersIndex(), Members: members, NextRaftID: meta.GetNextRaftId()}
+	ms := &Membership{Index: meta.GetMembersIndex(), Members: members, NextRaftID: meta.GetNextRaftId(), Lineage: proved}
 	for _, m := range members {
 		if m.RaftID >= ms.NextRaftID {
 			return nil, fmt.Errorf("member %s has seat %d, and the next one is to be %d", m.Peer, m.RaftID, ms.NextRaftID)
 		}
+		if err := proved.VerifySeat(m); err != nil {
+			return nil, err
+		}
+	}
+	if err := proved.CheckVoters(ms); err != nil {
+		return nil, err
 	}
 	return ms, ms.checkHalves()
 }
 
 // Admit is the membership with a learner more.
 func (ms *Membership) Admit(peer identity.PeerID, nonce []byte, proof []*wire.Signed) *Membership {
-	next := &Membership{Members: slices.Clone(ms.Members), NextRaftID: ms.NextRaftID + 1}
+	next := &Membership{Members: slices.Clone(ms.Members), NextRaftID: ms.NextRaftID + 1, Lineage: ms.Lineage}
 	next.Members = append(next.Members, Member{RaftID: ms.NextRaftID, Peer: peer, Nonce: nonce, Role: Learner, Proof: proof})
 	return next
 }
@@ -212,12 +219,12 @@ func (ms *Membership) Admit(peer identity.PeerID, nonce []byte, proof []*wire.Si
 // Drop is the membership without one learner.
 func (ms *Membership) Drop(raftID uint64) *Membership {
 	others := slices.DeleteFunc(slices.Clone(ms.Members), func(m Member) bool { return m.RaftID == raftID })
-	return &Membership{Members: others, NextRaftID: ms.NextRaftID}
+	return &Membership{Members: others, NextRaftID: ms.NextRaftID, Lineage: ms.Lineage}
 }
 
 // Become is the joint membership on the way to one with exactly these voters.
 func (ms *Membership) Become(voters []uint64) *Membership {
-	next := &Membership{Members: slices.Clone(ms.Members), NextRaftID: ms.NextRaftID}
+	next := &Membership{Members: slices.Clone(ms.Members), NextRaftID: ms.NextRaftID, Lineage: ms.Lineage}
 	for i, m := range next.Members {
 		wanted := slices.Contains(voters, m.RaftID)
 		switch {
@@ -267,6 +274,8 @@ func (ms *Membership) checkNext(next *Membership) error {
 		return fmt.Errorf("%d new seats, %d dropped and a change of voters (%d): want one of these", came, went, changed)
 	case next.NextRaftID != ms.NextRaftID+uint64(came):
 		return fmt.Errorf("the next seat is to be %d, not %d", ms.NextRaftID+uint64(came), next.NextRaftID)
+	case next.Joint() && ms.Lineage.Full():
+		return fmt.Errorf("the voters changed %d times since the owner last confirmed them", certificatesMax)
 	case len(next.Members) > seatsMax:
 		return fmt.Errorf("%d seats, want %d at most", len(next.Members), seatsMax)
 	}
@@ -313,7 +322,8 @@ func (ms *Membership) change(next *Membership) *pb.ConfChangeV2 {
 		}
 	}
 	if next.Joint() {
-		cc.Transition = new(pb.ConfChangeTransition_ConfChangeTransitionJointImplicit)
+		// Left by an entry with the certificate; see [Group.conclude].
+		cc.Transition = new(pb.ConfChangeTransition_ConfChangeTransitionJointExplicit)
 	}
 	return cc
 }

@@ -16,19 +16,30 @@ import (
 // as they go; undo takes an atomic transaction back.
 type operation struct {
 	*Table
-	signer identity.PublicKey
-	signed *wire.Signed // the transaction
-	index  uint64
-	undo   []func()
+	signer  identity.PublicKey
+	signed  *wire.Signed // the transaction
+	version uint32       // of the entry
+	index   uint64
+	undo    []func()
+	// before is the policy from before the transaction: it judges, whatever the
+	// transaction makes of it.
+	before *policy
+	// ancestry is what the entry says of objects, and used what of that counted.
+	ancestry, used []*wire.Ancestry
 	// touched holds each ref's value before the transaction.
 	touched map[string][]byte
-	order   []string
+	// setBy is the entry that had set it.
+	setBy map[string]uint64
+	order []string
 }
 
 // operate carries out the operations of a transaction. Without atomic each one
 // succeeds or fails by itself.
-func (t *Table) operate(signer identity.PublicKey, tx *wire.Transaction, signed *wire.Signed, done *Applied) {
-	o := &operation{Table: t, signer: signer, signed: signed, index: done.Index, touched: map[string][]byte{}}
+func (t *Table) operate(signer identity.PublicKey, tx *wire.Transaction, entry *wire.Entry, done *Applied) {
+	o := &operation{
+		Table: t, signer: signer, signed: entry.GetTransaction(), version: entry.GetVersion(), index: done.Index,
+		before: t.policy, ancestry: entry.GetAncestry(), touched: map[string][]byte{}, setBy: map[string]uint64{},
+	}
 	head := t.Head()
 	results := make([]*wire.Result, len(tx.GetOperations()))
 	failed := false
@@ -45,16 +56,27 @@ func (t *Table) operate(signer identity.PublicKey, tx *wire.Transaction, signed 
 		o.rollBack(results)
 	}
 	done.Outcome.Results = results
+	var movedFrom []uint64
 	for _, name := range o.order {
+		movedFrom = append(movedFrom, o.setBy[name])
 		// A ref set to what it was moves nothing, yet it names this entry from now on.
 		t.saveRef(name)
 		if old, now := o.touched[name], t.refs[name].GetOid(); !bytes.Equal(old, now) {
 			done.Refs = append(done.Refs, RefChange{Name: name, Old: old, New: now})
+		} else if t.refs[name] != nil {
+			done.Renewed = append(done.Renewed, name)
 		}
 	}
 	if t.Head() != head {
 		done.Head = t.Head()
 	}
+	if len(done.Refs) > 0 {
+		done.Ancestry = o.used
+	}
+	if t.policy != o.before {
+		t.mark(keyPolicy, encode(t.policy.wire))
+	}
+	t.keep(o, movedFrom)
 	t.retire(done)
 	t.rehash(done.Refs, head)
 }
@@ -90,6 +112,15 @@ func (o *operation) do(op *wire.Operation) *wire.Result {
 		return o.configure(kind.Configure)
 	case *wire.Operation_Remove:
 		return o.remove(kind.Remove)
+	case *wire.Operation_ChangePolicy:
+		// NB: in an entry of an older version others take it for unknown.
+		if o.version >= policyEntryVersion {
+			return o.changePolicy(kind.ChangePolicy)
+		}
+	case *wire.Operation_ReplaceKey:
+		if o.version >= keyEntryVersion {
+			return o.replaceKey(kind.ReplaceKey)
+		}
 	}
 	return refuse(wire.Code_CODE_MALFORMED, "unknown kind of operation")
 }
@@ -99,12 +130,21 @@ func (o *operation) updateRef(u *wire.RefUpdate) *wire.Result {
 	if r := o.checkUpdate(u); r != nil {
 		return r
 	}
+	if r := o.before.mayUpdate(o.signer, u); r != nil {
+		return r
+	}
+	if r := o.locked(); r != nil {
+		return r
+	}
 	current := o.refs[name]
 	if _, twice := o.touched[name]; twice {
 		return refuse(wire.Code_CODE_MALFORMED, fmt.Sprintf("%s occurs twice in one transaction", name))
 	}
 	if !bytes.Equal(current.GetOid(), u.GetOld()) {
 		return refuse(wire.Code_CODE_STALE, fmt.Sprintf("%s is at %s, expected %s", name, spell(current.GetOid()), spell(u.GetOld())))
+	}
+	if r := o.forward(u); r != nil {
+		return r
 	}
 	if len(u.GetNew()) == 0 {
 		if name == o.Head() {
@@ -120,16 +160,16 @@ func (o *operation) updateRef(u *wire.RefUpdate) *wire.Result {
 	return &wire.Result{}
 }
 
-func (o *operation) checkUpdate(u *wire.RefUpdate) *wire.Result {
-	if err := o.rules.CheckRefName(u.GetName()); err != nil {
+func (t *Table) checkUpdate(u *wire.RefUpdate) *wire.Result {
+	if err := t.rules.CheckRefName(u.GetName()); err != nil {
 		return refuse(wire.Code_CODE_BAD_NAME, err.Error())
 	}
 	for _, oid := range [][]byte{u.GetOld(), u.GetNew()} {
-		if len(oid) != 0 && len(oid) != o.genesis.OIDBytes() {
-			return refuse(wire.Code_CODE_MALFORMED, fmt.Sprintf("object ID of %d bytes in a %s repository", len(oid), o.genesis.ObjectFormat))
+		if len(oid) != 0 && len(oid) != t.genesis.OIDBytes() {
+			return refuse(wire.Code_CODE_MALFORMED, fmt.Sprintf("object ID of %d bytes in a %s repository", len(oid), t.genesis.ObjectFormat))
 		}
 	}
-	return o.locked()
+	return nil
 }
 
 // locked refuses while somebody else holds the lease.
@@ -161,7 +201,7 @@ func (o *operation) conflict(name string) string {
 
 // move sets a ref, or drops it when to is nil.
 func (o *operation) move(name string, from, to *wire.Ref) {
-	o.touched[name] = from.GetOid()
+	o.touched[name], o.setBy[name] = from.GetOid(), from.GetIndex()
 	o.order = append(o.order, name)
 	set := func(ref *wire.Ref) {
 		if ref == nil {
@@ -185,6 +225,13 @@ func (o *operation) setHead(h *wire.SetHead) *wire.Result {
 		return refuse(wire.Code_CODE_BAD_NAME, "HEAD names a branch, below refs/heads/")
 	}
 	before := o.Head()
+	// Who takes a branch's place as the default one, or makes one that, does with it
+	// what its rules are about.
+	for _, branch := range []string{before, h.GetNew()} {
+		if r := o.before.mayPush(o.signer, branch); r != nil {
+			return r
+		}
+	}
 	if h.GetOld() != before {
 		return refuse(wire.Code_CODE_STALE, fmt.Sprintf("HEAD is %s, expected %s", before, h.GetOld()))
 	}
@@ -216,10 +263,10 @@ func (o *operation) acquire(a *wire.AcquireLock) *wire.Result {
 	return &wire.Result{}
 }
 
-// release gives the lease back: its holder may, and the repository's owner.
+// release gives the lease back: its holder may, and who maintains the repository.
 func (o *operation) release(r *wire.ReleaseLock) *wire.Result {
 	held := o.HeldLock()
-	mine := bytes.Equal(held.GetOwner(), o.signer[:]) || o.signer == o.genesis.Owner
+	mine := bytes.Equal(held.GetOwner(), o.signer[:]) || o.before.role(o.signer) >= asMaintainer
 	if held == nil || held.GetToken() != r.GetToken() || !mine {
 		return refuse(wire.Code_CODE_NOT_HELD, fmt.Sprintf("lease %d is not yours, or has ended", r.GetToken()))
 	}

@@ -83,6 +83,9 @@ func PlanMembers(s Situation) Plan {
 	if !s.Membership.HasQuorum(func(m Member) bool { return s.active(m.RaftID) }) {
 		return Plan{Why: "no change of members while a majority is missing"}
 	}
+	if s.Membership.Lineage.Full() {
+		return Plan{Why: "the voters changed as often as can be proved: the owner must confirm them, by any change of peer repo replicas"}
+	}
 	target, why := s.target()
 	for _, m := range s.Membership.Members {
 		if m.Role == Learner && !slices.ContainsFunc(target, func(t seatWanted) bool { return t.raftID == m.RaftID }) {

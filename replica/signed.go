@@ -14,13 +14,17 @@ import (
 var ErrSignature = errors.New("signature does not match")
 
 // Seal signs m for domain d.
-func Seal(k identity.Key, d identity.Domain, m proto.Message) (*wire.Signed, error) {
+func Seal(k identity.Signer, d identity.Domain, m proto.Message) (*wire.Signed, error) {
 	body, err := proto.Marshal(m)
 	if err != nil {
 		return nil, err
 	}
 	public := k.Public()
-	return &wire.Signed{Body: body, Signer: public[:], Signature: k.Sign(d, body)}, nil
+	signature, err := k.TrySign(d, body)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Signed{Body: body, Signer: public[:], Signature: signature}, nil
 }
 
 // Open checks the signature of s in domain d, and only then decodes the body into m.

@@ -61,6 +61,10 @@ func (g *Group) Step(from identity.PeerID, m *pb.Message) (*Need, error) {
 	if err := g.believe(m); err != nil {
 		return nil, err
 	}
+	if m.GetType() == pb.MsgAppResp {
+		defer g.conclude()
+		g.takeVouch(m)
+	}
 	return nil, g.step(m)
 }
 

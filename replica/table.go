@@ -28,6 +28,7 @@ type Table struct {
 	rules   Rules
 	meta    *wire.TableMeta
 	members *Membership
+	policy  *policy
 	refs    map[string]*wire.Ref
 	// dirs counts the refs below each directory, so that a/b beside a is found
 	// without a search.
@@ -36,6 +37,9 @@ type Table struct {
 	// one that leaves the window.
 	outcomes map[txKey]*wire.Outcome
 	byIndex  map[uint64]txKey
+	// root is over the refs; kept is what proves them.
+	root root
+	kept kept
 	// retired are the tips that refs left since the floor, oldest first.
 	retired []retiredTip
 	// dirty is what changed since the last drain, and dirtyBytes at most its size.
@@ -54,36 +58,65 @@ const (
 	keyRef     = "r/"
 	keyOutcome = "o/"
 	keyRetired = "t/"
+	keyPolicy  = "p"
+	keyLineage = "c"
 )
 
 func newTable(g *Genesis, rules Rules) *Table {
-	return &Table{
+	t := &Table{
 		genesis: g, rules: rules, meta: &wire.TableMeta{},
 		refs: map[string]*wire.Ref{}, dirs: map[string]int{},
 		outcomes: map[txKey]*wire.Outcome{}, byIndex: map[uint64]txKey{},
-		dirty: map[string][]byte{},
+		kept: newKept(), dirty: map[string][]byte{},
 	}
+	if g != nil {
+		t.policy = g.founded(rules)
+		t.members = g.Membership()
+	}
+	return t
 }
 
 // LoadTable reads a table back. scan calls its argument for every stored key.
 func LoadTable(scan func(func(key string, value []byte) error) error, rules Rules) (*Table, error) {
 	t := newTable(nil, rules)
-	if err := scan(t.load); err != nil {
+	lineage := new(wire.Lineage)
+	if err := scan(func(key string, value []byte) error {
+		if key == keyLineage {
+			return proto.Unmarshal(value, lineage)
+		}
+		return t.load(key, value)
+	}); err != nil {
 		return nil, fmt.Errorf("load table: %w", err)
 	}
 	if t.genesis == nil || t.meta.GetIndex() < firstIndex {
 		return nil, errors.New("load table: no genesis or no position in the store")
 	}
+	if err := checkChainVersion(t.meta); err != nil {
+		return nil, fmt.Errorf("load table: %w", err)
+	}
 	t.sortRetired()
+	t.sortKept()
 	if err := t.checkRefs(); err != nil {
 		return nil, fmt.Errorf("load table: %w", err)
 	}
-	members, err := membershipOf(t.meta, t.genesis)
-	if err != nil {
+	if err := t.takeMembers(lineage); err != nil {
 		return nil, fmt.Errorf("load table: %w", err)
 	}
-	t.members = members
+	if t.policy == nil {
+		t.policy = t.genesis.founded(rules)
+	}
 	return t, nil
+}
+
+// takeMembers checks who has which seat, as the table says, and who votes, as the
+// lineage proves.
+func (t *Table) takeMembers(raw *wire.Lineage) error {
+	proved, err := ParseLineage(t.genesis, raw)
+	if err != nil {
+		return err
+	}
+	t.members, err = membershipOf(t.meta, proved)
+	return err
 }
 
 func (t *Table) load(key string, value []byte) error {
@@ -98,6 +131,10 @@ func (t *Table) load(key string, value []byte) error {
 		return err
 	case key == keyMeta:
 		return proto.Unmarshal(value, t.meta)
+	case key == keyPolicy:
+		p, err := decodePolicy(value, t.rules)
+		t.policy = p
+		return err
 	case strings.HasPrefix(key, keyRef):
 		ref := new(wire.Ref)
 		if err := proto.Unmarshal(value, ref); err != nil {
@@ -113,6 +150,9 @@ func (t *Table) load(key string, value []byte) error {
 		return t.putOutcome(outcome)
 	case strings.HasPrefix(key, keyRetired):
 		return t.loadRetired(key, value)
+	}
+	if ours, err := t.loadKept(key, value); ours {
+		return err
 	}
 	return fmt.Errorf("unknown table key %q: written by a newer peer? upgrade this one", key)
 }
@@ -166,13 +206,26 @@ func (t *Table) Outcome(signer identity.PublicKey, id []byte) *wire.Outcome {
 func (t *Table) putRef(ref *wire.Ref) {
 	if t.refs[ref.GetName()] == nil {
 		t.countDirs(ref.GetName(), 1)
+	} else {
+		t.unset(t.refs[ref.GetName()])
 	}
 	t.refs[ref.GetName()] = ref
+	t.root.add(RefElement(ref.GetName(), ref.GetOid(), ref.GetIndex()))
+	t.kept.refs[ref.GetIndex()]++
+}
+
+// unset takes a ref, which is there, out of what is counted by value.
+func (t *Table) unset(ref *wire.Ref) {
+	t.root.remove(RefElement(ref.GetName(), ref.GetOid(), ref.GetIndex()))
+	if t.kept.refs[ref.GetIndex()]--; t.kept.refs[ref.GetIndex()] == 0 {
+		delete(t.kept.refs, ref.GetIndex())
+	}
 }
 
 func (t *Table) dropRef(name string) {
-	if t.refs[name] != nil {
+	if ref := t.refs[name]; ref != nil {
 		t.countDirs(name, -1)
+		t.unset(ref)
 		delete(t.refs, name)
 	}
 }
@@ -224,6 +277,10 @@ func (t *Table) saveRef(name string) {
 func (t *Table) saveAll() {
 	t.mark(keyGenesis, encode(t.genesis.Signed))
 	t.mark(keyMeta, encode(t.meta))
+	if t.policyChanged() {
+		t.mark(keyPolicy, encode(t.policy.wire))
+	}
+	t.mark(keyLineage, encode(t.members.Lineage.Wire()))
 	for name := range t.refs {
 		t.saveRef(name)
 	}
@@ -233,6 +290,7 @@ func (t *Table) saveAll() {
 	for _, r := range t.retired {
 		t.mark(r.key(), encode(r.Retired))
 	}
+	t.saveKept()
 }
 
 // mark says that a key changed; a nil value deletes it.
@@ -254,7 +312,11 @@ func (t *Table) drain() []Change {
 
 // Snapshot is the whole table, the same bytes on every replica at one index.
 func (t *Table) Snapshot() *wire.TableSnapshot {
-	s := &wire.TableSnapshot{Genesis: t.genesis.Signed, Meta: t.meta, Retired: t.Retired()}
+	s := &wire.TableSnapshot{Genesis: t.genesis.Signed, Meta: t.meta, Retired: t.Retired(), Lineage: t.members.Lineage.Wire()}
+	t.snapshotKept(s)
+	if t.policyChanged() {
+		s.Policy = t.policy.wire
+	}
 	for _, name := range slices.Sorted(maps.Keys(t.refs)) {
 		s.Refs = append(s.Refs, t.refs[name])
 	}
@@ -272,18 +334,21 @@ func fromSnapshot(s *wire.TableSnapshot, g *Genesis, rules Rules) (*Table, error
 	if s.GetMeta().GetIndex() < firstIndex || len(s.GetMeta().GetChain()) != len(g.Hash) {
 		return nil, errors.New("snapshot without a position")
 	}
-	t := newTable(g, rules)
-	t.meta = s.GetMeta()
-	members, err := membershipOf(t.meta, g)
-	if err != nil {
+	if err := checkChainVersion(s.GetMeta()); err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
-	for _, m := range members.Members {
-		if err := VerifySeat(g, m); err != nil {
+	t := newTable(g, rules)
+	t.meta = s.GetMeta()
+	if err := t.takeMembers(s.GetLineage()); err != nil {
+		return nil, fmt.Errorf("snapshot: %w", err)
+	}
+	if s.GetPolicy() != nil {
+		p, err := parseChanged(s.GetPolicy(), rules)
+		if err != nil {
 			return nil, fmt.Errorf("snapshot: %w", err)
 		}
+		t.policy = p
 	}
-	t.members = members
 	for _, ref := range s.GetRefs() {
 		if err := rules.CheckRefName(ref.GetName()); err != nil {
 			return nil, fmt.Errorf("snapshot: %w", err)
@@ -301,7 +366,7 @@ func fromSnapshot(s *wire.TableSnapshot, g *Genesis, rules Rules) (*Table, error
 	if err := t.takeRetired(s.GetRetired()); err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
-	if err := t.checkRefs(); err != nil {
+	if err := errors.Join(t.takeKept(s), t.checkRefs()); err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
 	t.saveAll()

@@ -77,7 +77,15 @@ func TestChain(t *testing.T) {
 			t.Fatal(err)
 		}
 		position := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term)
-		sum := sha256.Sum256(slices.Concat(chain, position, data))
+		transaction, whole := [32]byte{}, sha256.Sum256(data)
+		if data != nil {
+			entry := new(wire.Entry)
+			if err := proto.Unmarshal(data, entry); err != nil {
+				t.Fatal(err)
+			}
+			transaction = sha256.Sum256(entry.GetTransaction().GetBody())
+		}
+		sum := sha256.Sum256(slices.Concat(chain, position, []byte{0}, transaction[:], whole[:]))
 		chain = sum[:]
 		if !bytes.Equal(b.table.Chain(), chain) || b.table.Index() != index || b.table.Term() != term {
 			t.Errorf("chain at %d is %x, want %x", index, b.table.Chain(), chain)
@@ -100,7 +108,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("change of %q: %x", c.Key, c.Value)
 		}
 	}
-	if want := []string{keyMeta, outcomeKey(3), keyRef + "refs/heads/a", keyRef + "refs/heads/c", retiredTip{&wire.Retired{Index: 3}, 0}.key()}; !slices.Equal(keys, want) {
+	if want := []string{keyMeta, outcomeKey(3), keyRef + "refs/heads/a", keyRef + "refs/heads/c", retiredTip{&wire.Retired{Index: 3}, 0}.key(), keptKey(keyKept, 3)}; !slices.Equal(keys, want) {
 		t.Errorf("changed keys %q, want %q", keys, want)
 	}
 	if again := b.table.drain(); len(again) != 0 {
@@ -167,18 +175,20 @@ func TestSnapshotRefuses(t *testing.T) {
 		t.Error(err)
 	}
 	for name, edit := range map[string]func(*wire.TableSnapshot){
-		"other genesis":     func(s *wire.TableSnapshot) { s.Genesis = other.Signed },
-		"no genesis":        func(s *wire.TableSnapshot) { s.Genesis = nil },
-		"no meta":           func(s *wire.TableSnapshot) { s.Meta = nil },
-		"no position":       func(s *wire.TableSnapshot) { s.Meta.Index = 0 },
-		"no chain":          func(s *wire.TableSnapshot) { s.Meta.Chain = nil },
-		"an unproven seat":  func(s *wire.TableSnapshot) { seats(s, "1 2 3 4?")[3].Proof = nil },
-		"an even number":    func(s *wire.TableSnapshot) { seats(s, "1 2") },
-		"refused ref":       func(s *wire.TableSnapshot) { s.Refs[0].Name = "../main" },
-		"short object ID":   func(s *wire.TableSnapshot) { s.Refs[0].Oid = s.Refs[0].Oid[1:] },
-		"no object ID":      func(s *wire.TableSnapshot) { s.Refs[0].Oid = nil },
-		"outcome of nobody": func(s *wire.TableSnapshot) { s.Outcomes[0].Signer = nil },
-		"outcome of no ID":  func(s *wire.TableSnapshot) { s.Outcomes[0].Id = nil },
+		"other genesis":      func(s *wire.TableSnapshot) { s.Genesis = other.Signed },
+		"no genesis":         func(s *wire.TableSnapshot) { s.Genesis = nil },
+		"no meta":            func(s *wire.TableSnapshot) { s.Meta = nil },
+		"no position":        func(s *wire.TableSnapshot) { s.Meta.Index = 0 },
+		"no chain":           func(s *wire.TableSnapshot) { s.Meta.Chain = nil },
+		"uncertified voters": func(s *wire.TableSnapshot) { seats(s, "1 2 4") },
+		"a forged lineage":   func(s *wire.TableSnapshot) { s.Lineage = &wire.Lineage{Certificates: []*wire.Certificate{{}}} },
+		"an unproven seat":   func(s *wire.TableSnapshot) { seats(s, "1 2 3 4?")[3].Proof = nil },
+		"an even number":     func(s *wire.TableSnapshot) { seats(s, "1 2") },
+		"refused ref":        func(s *wire.TableSnapshot) { s.Refs[0].Name = "../main" },
+		"short object ID":    func(s *wire.TableSnapshot) { s.Refs[0].Oid = s.Refs[0].Oid[1:] },
+		"no object ID":       func(s *wire.TableSnapshot) { s.Refs[0].Oid = nil },
+		"outcome of nobody":  func(s *wire.TableSnapshot) { s.Outcomes[0].Signer = nil },
+		"outcome of no ID":   func(s *wire.TableSnapshot) { s.Outcomes[0].Id = nil },
 	} {
 		s := proto.Clone(b.table.Snapshot()).(*wire.TableSnapshot)
 		edit(s)

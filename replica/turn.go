@@ -54,7 +54,7 @@ type Read struct {
 // Turn collects what is to be done, if anything is. An error means that this
 // member must stop taking part; nothing of the turn may be carried out then.
 func (g *Group) Turn() (*Turn, error) {
-	if !g.rn.HasReady() {
+	if !g.rn.HasReady() && !g.change.due {
 		return nil, nil
 	}
 	before := g.rn.BasicStatus()
@@ -73,6 +73,9 @@ func (g *Group) Turn() (*Turn, error) {
 			return nil, err
 		}
 	}
+	if err := g.extendTrail(rd.Entries); err != nil {
+		return nil, err
+	}
 	// The configuration is saved with the table that names it.
 	var conf *pb.ConfState
 	more := func() {
@@ -81,6 +84,9 @@ func (g *Group) Turn() (*Turn, error) {
 	}
 	for _, e := range rd.CommittedEntries {
 		changed, err := g.apply(e, t)
+		if err == nil {
+			err = g.checkTrail()
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -100,6 +106,9 @@ func (g *Group) Turn() (*Turn, error) {
 		t.Reads = append(t.Reads, Read{Context: s.RequestCtx, Index: s.Index})
 	}
 	g.leaveTheLead()
+	g.vouch(t)
+	g.attest(t)
+	g.trail.trim(g.table.Index())
 	if t.Membership != nil {
 		t.Early, t.Messages = g.forMembers(t.Early), g.forMembers(t.Messages)
 	}
@@ -129,7 +138,8 @@ func (g *Group) install(snapshot *pb.Snapshot, t *Turn) error {
 		return fmt.Errorf("install snapshot: %w", err)
 	}
 	g.table, g.states = table, states{}
-	g.states.add(table.State())
+	g.states.add(table)
+	g.trail.begin(table)
 	t.Installed, t.Membership = s, table.members
 	t.Save.Install = snapshot.GetMetadata()
 	t.Save.Table = table.drain()
@@ -140,14 +150,18 @@ func (g *Group) install(snapshot *pb.Snapshot, t *Turn) error {
 func (g *Group) apply(e *pb.Entry, t *Turn) (*pb.ConfState, error) {
 	switch e.GetType() {
 	case pb.EntryNormal:
+		before := g.table.members
 		applied, err := g.table.Apply(e.GetIndex(), e.GetTerm(), e.GetData())
 		if err != nil {
 			return nil, err
 		}
+		if g.table.members != before { // proved in fewer steps
+			t.Membership = g.table.members
+		}
 		if t.Differs == nil {
 			t.Differs = g.compare(e.GetIndex(), applied.State)
 		}
-		g.states.add(g.table.State())
+		g.states.add(g.table)
 		t.Applied = append(t.Applied, applied)
 		return nil, nil
 	case pb.EntryConfChangeV2:

@@ -15,7 +15,7 @@ func newWaiting(t *testing.T) *follower {
 	m := f.message(pb.MsgApp)
 	m.Index, m.LogTerm, m.Commit = new(uint64(3)), new(uint64(2)), new(uint64(3))
 	m.Entries = []*pb.Entry{
-		{Type: pb.EntryConfChangeV2.Enum(), Term: new(uint64(2)), Index: new(uint64(4))},
+		{Type: pb.EntryConfChangeV2.Enum(), Term: new(uint64(2)), Index: new(uint64(4)), Data: f.end(1, 2)},
 		{Type: pb.EntryNormal.Enum(), Term: new(uint64(2)), Index: new(uint64(5)), Data: f.entry(1, "")},
 	}
 	f.mustStep(m)

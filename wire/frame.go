@@ -18,6 +18,8 @@ const (
 	RaftBytesMax     = 16 << 20 // RaftBatch
 	SnapshotBytesMax = 256 << 20
 	RecordBytesMax   = 64 << 10 // HintRecord: what the DHT and gossip carry
+	KnockBytesMax    = 64       // Knock
+	AdmitBytesMax    = 64 << 10 // Admission, and an Invitation
 )
 
 // A TooLargeError says that a frame's length exceeds what its protocol allows.

@@ -209,21 +209,86 @@ func (x *Sleep) GetIndex() uint64 {
 	return 0
 }
 
+// Vouch rides in the context of a member's acknowledgement to its leader.
+type Vouch struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`      // that of the configuration which is signed
+	Configuration []byte                 `protobuf:"bytes,2,opt,name=configuration,proto3" json:"configuration,omitempty"` // signature over the configuration that a change under way leads to
+	Held          *Held                  `protobuf:"bytes,3,opt,name=held,proto3" json:"held,omitempty"`                   // what is on the member's disk
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vouch) Reset() {
+	*x = Vouch{}
+	mi := &file_wire_group_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vouch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vouch) ProtoMessage() {}
+
+func (x *Vouch) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_group_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vouch.ProtoReflect.Descriptor instead.
+func (*Vouch) Descriptor() ([]byte, []int) {
+	return file_wire_group_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Vouch) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Vouch) GetConfiguration() []byte {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+func (x *Vouch) GetHeld() *Held {
+	if x != nil {
+		return x.Held
+	}
+	return nil
+}
+
 // Beat says that a node runs, whatever groups it shares with the receiver. Times
 // are microseconds on the clock of whoever wrote them down first.
 type Beat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Run           uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`                     // drawn at each start: another one means that the process was started again
-	SentUs        uint64                 `protobuf:"varint,2,opt,name=sent_us,json=sentUs,proto3" json:"sent_us,omitempty"` // when this beat was written
-	EchoUs        uint64                 `protobuf:"varint,3,opt,name=echo_us,json=echoUs,proto3" json:"echo_us,omitempty"` // sent_us of the last beat that came from the receiver; 0: none yet
-	HeldUs        uint64                 `protobuf:"varint,4,opt,name=held_us,json=heldUs,proto3" json:"held_us,omitempty"` // how long ago that was
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Run     uint64                 `protobuf:"varint,1,opt,name=run,proto3" json:"run,omitempty"`                     // drawn at each start: another one means that the process was started again
+	SentUs  uint64                 `protobuf:"varint,2,opt,name=sent_us,json=sentUs,proto3" json:"sent_us,omitempty"` // when this beat was written
+	EchoUs  uint64                 `protobuf:"varint,3,opt,name=echo_us,json=echoUs,proto3" json:"echo_us,omitempty"` // sent_us of the last beat that came from the receiver; 0: none yet
+	HeldUs  uint64                 `protobuf:"varint,4,opt,name=held_us,json=heldUs,proto3" json:"held_us,omitempty"` // how long ago that was
+	Damaged [][]byte               `protobuf:"bytes,5,rep,name=damaged,proto3" json:"damaged,omitempty"`              // repositories whose objects are damaged at the writer, and being mended
+	Full    bool                   `protobuf:"varint,6,opt,name=full,proto3" json:"full,omitempty"`                   // the writer has no room for pushes
+	// The newest version of an entry that the process knows; 0: it knows 2.
+	Entries       uint32 `protobuf:"varint,8,opt,name=entries,proto3" json:"entries,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_wire_group_proto_msgTypes[3]
+	mi := &file_wire_group_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -235,7 +300,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[3]
+	mi := &file_wire_group_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -248,7 +313,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{3}
+	return file_wire_group_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Beat) GetRun() uint64 {
@@ -279,6 +344,27 @@ func (x *Beat) GetHeldUs() uint64 {
 	return 0
 }
 
+func (x *Beat) GetDamaged() [][]byte {
+	if x != nil {
+		return x.Damaged
+	}
+	return nil
+}
+
+func (x *Beat) GetFull() bool {
+	if x != nil {
+		return x.Full
+	}
+	return false
+}
+
+func (x *Beat) GetEntries() uint32 {
+	if x != nil {
+		return x.Entries
+	}
+	return 0
+}
+
 // GroupRequest opens a stream of the group protocol.
 type GroupRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -291,6 +377,7 @@ type GroupRequest struct {
 	//	*GroupRequest_GetPayload
 	//	*GroupRequest_StagePayload
 	//	*GroupRequest_Where
+	//	*GroupRequest_Attest
 	Kind          isGroupRequest_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -298,7 +385,7 @@ type GroupRequest struct {
 
 func (x *GroupRequest) Reset() {
 	*x = GroupRequest{}
-	mi := &file_wire_group_proto_msgTypes[4]
+	mi := &file_wire_group_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -310,7 +397,7 @@ func (x *GroupRequest) String() string {
 func (*GroupRequest) ProtoMessage() {}
 
 func (x *GroupRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[4]
+	mi := &file_wire_group_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -323,7 +410,7 @@ func (x *GroupRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupRequest.ProtoReflect.Descriptor instead.
 func (*GroupRequest) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{4}
+	return file_wire_group_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GroupRequest) GetKind() isGroupRequest_Kind {
@@ -396,6 +483,15 @@ func (x *GroupRequest) GetWhere() *Where {
 	return nil
 }
 
+func (x *GroupRequest) GetAttest() *Attest {
+	if x != nil {
+		if x, ok := x.Kind.(*GroupRequest_Attest); ok {
+			return x.Attest
+		}
+	}
+	return nil
+}
+
 type isGroupRequest_Kind interface {
 	isGroupRequest_Kind()
 }
@@ -428,6 +524,10 @@ type GroupRequest_Where struct {
 	Where *Where `protobuf:"bytes,7,opt,name=where,proto3,oneof"`
 }
 
+type GroupRequest_Attest struct {
+	Attest *Attest `protobuf:"bytes,20,opt,name=attest,proto3,oneof"`
+}
+
 func (*GroupRequest_Probe) isGroupRequest_Kind() {}
 
 func (*GroupRequest_Prepare) isGroupRequest_Kind() {}
@@ -442,6 +542,8 @@ func (*GroupRequest_StagePayload) isGroupRequest_Kind() {}
 
 func (*GroupRequest_Where) isGroupRequest_Kind() {}
 
+func (*GroupRequest_Attest) isGroupRequest_Kind() {}
+
 // GroupReply answers it. Objects and GetPayload are followed by raw bytes.
 type GroupReply struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -453,6 +555,7 @@ type GroupReply struct {
 	//	*GroupReply_Done
 	//	*GroupReply_Where
 	//	*GroupReply_Payload
+	//	*GroupReply_Attest
 	Kind          isGroupReply_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -460,7 +563,7 @@ type GroupReply struct {
 
 func (x *GroupReply) Reset() {
 	*x = GroupReply{}
-	mi := &file_wire_group_proto_msgTypes[5]
+	mi := &file_wire_group_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +575,7 @@ func (x *GroupReply) String() string {
 func (*GroupReply) ProtoMessage() {}
 
 func (x *GroupReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[5]
+	mi := &file_wire_group_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +588,7 @@ func (x *GroupReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GroupReply.ProtoReflect.Descriptor instead.
 func (*GroupReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{5}
+	return file_wire_group_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GroupReply) GetKind() isGroupReply_Kind {
@@ -549,6 +652,15 @@ func (x *GroupReply) GetPayload() *PayloadReply {
 	return nil
 }
 
+func (x *GroupReply) GetAttest() *AttestReply {
+	if x != nil {
+		if x, ok := x.Kind.(*GroupReply_Attest); ok {
+			return x.Attest
+		}
+	}
+	return nil
+}
+
 type isGroupReply_Kind interface {
 	isGroupReply_Kind()
 }
@@ -577,6 +689,10 @@ type GroupReply_Payload struct {
 	Payload *PayloadReply `protobuf:"bytes,6,opt,name=payload,proto3,oneof"`
 }
 
+type GroupReply_Attest struct {
+	Attest *AttestReply `protobuf:"bytes,20,opt,name=attest,proto3,oneof"`
+}
+
 func (*GroupReply_Failure) isGroupReply_Kind() {}
 
 func (*GroupReply_Probe) isGroupReply_Kind() {}
@@ -589,6 +705,114 @@ func (*GroupReply_Where) isGroupReply_Kind() {}
 
 func (*GroupReply_Payload) isGroupReply_Kind() {}
 
+func (*GroupReply_Attest) isGroupReply_Kind() {}
+
+// Attest asks a member to sign the Claim about its table after an entry. It waits until
+// the entry is applied there. Only members may ask.
+type Attest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          []byte                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Genesis       []byte                 `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"`
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attest) Reset() {
+	*x = Attest{}
+	mi := &file_wire_group_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attest) ProtoMessage() {}
+
+func (x *Attest) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_group_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attest.ProtoReflect.Descriptor instead.
+func (*Attest) Descriptor() ([]byte, []int) {
+	return file_wire_group_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Attest) GetRepo() []byte {
+	if x != nil {
+		return x.Repo
+	}
+	return nil
+}
+
+func (x *Attest) GetGenesis() []byte {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *Attest) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+type AttestReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Endorsement   *Endorsement           `protobuf:"bytes,1,opt,name=endorsement,proto3" json:"endorsement,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttestReply) Reset() {
+	*x = AttestReply{}
+	mi := &file_wire_group_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttestReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttestReply) ProtoMessage() {}
+
+func (x *AttestReply) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_group_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttestReply.ProtoReflect.Descriptor instead.
+func (*AttestReply) Descriptor() ([]byte, []int) {
+	return file_wire_group_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *AttestReply) GetEndorsement() *Endorsement {
+	if x != nil {
+		return x.Endorsement
+	}
+	return nil
+}
+
 type Done struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -597,7 +821,7 @@ type Done struct {
 
 func (x *Done) Reset() {
 	*x = Done{}
-	mi := &file_wire_group_proto_msgTypes[6]
+	mi := &file_wire_group_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +833,7 @@ func (x *Done) String() string {
 func (*Done) ProtoMessage() {}
 
 func (x *Done) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[6]
+	mi := &file_wire_group_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +846,7 @@ func (x *Done) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Done.ProtoReflect.Descriptor instead.
 func (*Done) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{6}
+	return file_wire_group_proto_rawDescGZIP(), []int{9}
 }
 
 // Probe asks whether a node takes part and has room.
@@ -634,7 +858,7 @@ type Probe struct {
 
 func (x *Probe) Reset() {
 	*x = Probe{}
-	mi := &file_wire_group_proto_msgTypes[7]
+	mi := &file_wire_group_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +870,7 @@ func (x *Probe) String() string {
 func (*Probe) ProtoMessage() {}
 
 func (x *Probe) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[7]
+	mi := &file_wire_group_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +883,7 @@ func (x *Probe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Probe.ProtoReflect.Descriptor instead.
 func (*Probe) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{7}
+	return file_wire_group_proto_rawDescGZIP(), []int{10}
 }
 
 type ProbeReply struct {
@@ -673,7 +897,7 @@ type ProbeReply struct {
 
 func (x *ProbeReply) Reset() {
 	*x = ProbeReply{}
-	mi := &file_wire_group_proto_msgTypes[8]
+	mi := &file_wire_group_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +909,7 @@ func (x *ProbeReply) String() string {
 func (*ProbeReply) ProtoMessage() {}
 
 func (x *ProbeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[8]
+	mi := &file_wire_group_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +922,7 @@ func (x *ProbeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeReply.ProtoReflect.Descriptor instead.
 func (*ProbeReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{8}
+	return file_wire_group_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ProbeReply) GetWilling() bool {
@@ -730,13 +954,15 @@ type Prepare struct {
 	// A seat that this node holds and that the group gives up: a replica that lost
 	// what it had acknowledged is put aside, and a new one takes its place.
 	InsteadOf     uint64 `protobuf:"varint,2,opt,name=instead_of,json=insteadOf,proto3" json:"instead_of,omitempty"`
+	Owner         []byte `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"` // public key
+	Name          string `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`   // these two make the ID
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Prepare) Reset() {
 	*x = Prepare{}
-	mi := &file_wire_group_proto_msgTypes[9]
+	mi := &file_wire_group_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +974,7 @@ func (x *Prepare) String() string {
 func (*Prepare) ProtoMessage() {}
 
 func (x *Prepare) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[9]
+	mi := &file_wire_group_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +987,7 @@ func (x *Prepare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prepare.ProtoReflect.Descriptor instead.
 func (*Prepare) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{9}
+	return file_wire_group_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Prepare) GetRepo() []byte {
@@ -778,6 +1004,20 @@ func (x *Prepare) GetInsteadOf() uint64 {
 	return 0
 }
 
+func (x *Prepare) GetOwner() []byte {
+	if x != nil {
+		return x.Owner
+	}
+	return nil
+}
+
+func (x *Prepare) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type PrepareReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Nonce         []byte                 `protobuf:"bytes,1,opt,name=nonce,proto3" json:"nonce,omitempty"`
@@ -787,7 +1027,7 @@ type PrepareReply struct {
 
 func (x *PrepareReply) Reset() {
 	*x = PrepareReply{}
-	mi := &file_wire_group_proto_msgTypes[10]
+	mi := &file_wire_group_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -799,7 +1039,7 @@ func (x *PrepareReply) String() string {
 func (*PrepareReply) ProtoMessage() {}
 
 func (x *PrepareReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[10]
+	mi := &file_wire_group_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -812,7 +1052,7 @@ func (x *PrepareReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareReply.ProtoReflect.Descriptor instead.
 func (*PrepareReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{10}
+	return file_wire_group_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PrepareReply) GetNonce() []byte {
@@ -832,7 +1072,7 @@ type Create struct {
 
 func (x *Create) Reset() {
 	*x = Create{}
-	mi := &file_wire_group_proto_msgTypes[11]
+	mi := &file_wire_group_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -844,7 +1084,7 @@ func (x *Create) String() string {
 func (*Create) ProtoMessage() {}
 
 func (x *Create) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[11]
+	mi := &file_wire_group_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -857,7 +1097,7 @@ func (x *Create) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Create.ProtoReflect.Descriptor instead.
 func (*Create) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{11}
+	return file_wire_group_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Create) GetGenesis() *Signed {
@@ -881,7 +1121,7 @@ type Objects struct {
 
 func (x *Objects) Reset() {
 	*x = Objects{}
-	mi := &file_wire_group_proto_msgTypes[12]
+	mi := &file_wire_group_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1133,7 @@ func (x *Objects) String() string {
 func (*Objects) ProtoMessage() {}
 
 func (x *Objects) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[12]
+	mi := &file_wire_group_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1146,7 @@ func (x *Objects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Objects.ProtoReflect.Descriptor instead.
 func (*Objects) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{12}
+	return file_wire_group_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Objects) GetRepo() []byte {
@@ -952,7 +1192,7 @@ type GetPayload struct {
 
 func (x *GetPayload) Reset() {
 	*x = GetPayload{}
-	mi := &file_wire_group_proto_msgTypes[13]
+	mi := &file_wire_group_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -964,7 +1204,7 @@ func (x *GetPayload) String() string {
 func (*GetPayload) ProtoMessage() {}
 
 func (x *GetPayload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[13]
+	mi := &file_wire_group_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -977,7 +1217,7 @@ func (x *GetPayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPayload.ProtoReflect.Descriptor instead.
 func (*GetPayload) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{13}
+	return file_wire_group_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetPayload) GetRepo() []byte {
@@ -1025,7 +1265,7 @@ type PayloadReply struct {
 
 func (x *PayloadReply) Reset() {
 	*x = PayloadReply{}
-	mi := &file_wire_group_proto_msgTypes[14]
+	mi := &file_wire_group_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1277,7 @@ func (x *PayloadReply) String() string {
 func (*PayloadReply) ProtoMessage() {}
 
 func (x *PayloadReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[14]
+	mi := &file_wire_group_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1290,7 @@ func (x *PayloadReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PayloadReply.ProtoReflect.Descriptor instead.
 func (*PayloadReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{14}
+	return file_wire_group_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PayloadReply) GetPackBytes() uint64 {
@@ -1083,7 +1323,7 @@ type StagePayload struct {
 
 func (x *StagePayload) Reset() {
 	*x = StagePayload{}
-	mi := &file_wire_group_proto_msgTypes[15]
+	mi := &file_wire_group_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1335,7 @@ func (x *StagePayload) String() string {
 func (*StagePayload) ProtoMessage() {}
 
 func (x *StagePayload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[15]
+	mi := &file_wire_group_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1348,7 @@ func (x *StagePayload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StagePayload.ProtoReflect.Descriptor instead.
 func (*StagePayload) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{15}
+	return file_wire_group_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StagePayload) GetRepo() []byte {
@@ -1161,7 +1401,7 @@ type StageChunk struct {
 
 func (x *StageChunk) Reset() {
 	*x = StageChunk{}
-	mi := &file_wire_group_proto_msgTypes[16]
+	mi := &file_wire_group_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1413,7 @@ func (x *StageChunk) String() string {
 func (*StageChunk) ProtoMessage() {}
 
 func (x *StageChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[16]
+	mi := &file_wire_group_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1426,7 @@ func (x *StageChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageChunk.ProtoReflect.Descriptor instead.
 func (*StageChunk) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{16}
+	return file_wire_group_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StageChunk) GetKind() isStageChunk_Kind {
@@ -1273,7 +1513,7 @@ type StageCut struct {
 
 func (x *StageCut) Reset() {
 	*x = StageCut{}
-	mi := &file_wire_group_proto_msgTypes[17]
+	mi := &file_wire_group_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1525,7 @@ func (x *StageCut) String() string {
 func (*StageCut) ProtoMessage() {}
 
 func (x *StageCut) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[17]
+	mi := &file_wire_group_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1538,7 @@ func (x *StageCut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageCut.ProtoReflect.Descriptor instead.
 func (*StageCut) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{17}
+	return file_wire_group_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StageCut) GetHeader() []byte {
@@ -1326,7 +1566,7 @@ type Where struct {
 
 func (x *Where) Reset() {
 	*x = Where{}
-	mi := &file_wire_group_proto_msgTypes[18]
+	mi := &file_wire_group_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1578,7 @@ func (x *Where) String() string {
 func (*Where) ProtoMessage() {}
 
 func (x *Where) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[18]
+	mi := &file_wire_group_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1591,7 @@ func (x *Where) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Where.ProtoReflect.Descriptor instead.
 func (*Where) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{18}
+	return file_wire_group_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Where) GetRepo() []byte {
@@ -1374,13 +1614,14 @@ type WhereReply struct {
 	Leader        []byte                 `protobuf:"bytes,2,opt,name=leader,proto3" json:"leader,omitempty"`
 	Term          uint64                 `protobuf:"varint,3,opt,name=term,proto3" json:"term,omitempty"`
 	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
-	Members       []*Member              `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`                                // with their proofs
+	Members       []*Member              `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
 	MembersIndex  uint64                 `protobuf:"varint,6,opt,name=members_index,json=membersIndex,proto3" json:"members_index,omitempty"` // of the entry that set them
 	Problem       string                 `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`                                // why this replica takes no part; empty: it does
 	RaftId        uint64                 `protobuf:"varint,8,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`                   // the seat that this replica holds
 	State         *StateHash             `protobuf:"bytes,9,opt,name=state,proto3" json:"state,omitempty"`                                    // now
 	Then          *StateHash             `protobuf:"bytes,10,opt,name=then,proto3" json:"then,omitempty"`                                     // at the index of the asker's, if it is known
 	Lost          bool                   `protobuf:"varint,11,opt,name=lost,proto3" json:"lost,omitempty"`                                    // it can't take part again under this seat
+	Lineage       *Lineage               `protobuf:"bytes,13,opt,name=lineage,proto3" json:"lineage,omitempty"`                               // that certifies the voters
 	Waits         []byte                 `protobuf:"bytes,12,opt,name=waits,proto3" json:"waits,omitempty"`                                   // there is no replica, but a seat: the SHA-256 of its nonce
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1388,7 +1629,7 @@ type WhereReply struct {
 
 func (x *WhereReply) Reset() {
 	*x = WhereReply{}
-	mi := &file_wire_group_proto_msgTypes[19]
+	mi := &file_wire_group_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1641,7 @@ func (x *WhereReply) String() string {
 func (*WhereReply) ProtoMessage() {}
 
 func (x *WhereReply) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[19]
+	mi := &file_wire_group_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1654,7 @@ func (x *WhereReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhereReply.ProtoReflect.Descriptor instead.
 func (*WhereReply) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{19}
+	return file_wire_group_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *WhereReply) GetGenesis() *Signed {
@@ -1493,6 +1734,13 @@ func (x *WhereReply) GetLost() bool {
 	return false
 }
 
+func (x *WhereReply) GetLineage() *Lineage {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
 func (x *WhereReply) GetWaits() []byte {
 	if x != nil {
 		return x.Waits
@@ -1501,7 +1749,7 @@ func (x *WhereReply) GetWaits() []byte {
 }
 
 // Hint is what the DHT stores, and what the leader gossips, about a group. A
-// member signs it; the genesis, or its seat's proof, says that it is one.
+// voter of the configuration that the record's lineage leads to signs it.
 type Hint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Genesis       []byte                 `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"` // hash
@@ -1511,14 +1759,15 @@ type Hint struct {
 	InSync        [][]byte               `protobuf:"bytes,5,rep,name=in_sync,json=inSync,proto3" json:"in_sync,omitempty"`
 	ExpiresUnixMs int64                  `protobuf:"varint,6,opt,name=expires_unix_ms,json=expiresUnixMs,proto3" json:"expires_unix_ms,omitempty"`
 	Chain         []byte                 `protobuf:"bytes,7,opt,name=chain,proto3" json:"chain,omitempty"`
-	Refs          []byte                 `protobuf:"bytes,8,opt,name=refs,proto3" json:"refs,omitempty"` // with index and chain, the StateHash of who signs
+	Refs          []byte                 `protobuf:"bytes,8,opt,name=refs,proto3" json:"refs,omitempty"`              // with index and chain, the StateHash of who signs
+	Generation    uint64                 `protobuf:"varint,9,opt,name=generation,proto3" json:"generation,omitempty"` // of that configuration
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hint) Reset() {
 	*x = Hint{}
-	mi := &file_wire_group_proto_msgTypes[20]
+	mi := &file_wire_group_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1779,7 @@ func (x *Hint) String() string {
 func (*Hint) ProtoMessage() {}
 
 func (x *Hint) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[20]
+	mi := &file_wire_group_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1792,7 @@ func (x *Hint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hint.ProtoReflect.Descriptor instead.
 func (*Hint) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{20}
+	return file_wire_group_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Hint) GetGenesis() []byte {
@@ -1602,19 +1851,26 @@ func (x *Hint) GetRefs() []byte {
 	return nil
 }
 
+func (x *Hint) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
 // HintRecord is a signed Hint with its proof.
 type HintRecord struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hint          *Signed                `protobuf:"bytes,1,opt,name=hint,proto3" json:"hint,omitempty"`
 	Genesis       *Signed                `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"`
-	Seat          *Member                `protobuf:"bytes,3,opt,name=seat,proto3" json:"seat,omitempty"` // of the signer, where the genesis doesn't name it
+	Lineage       *Lineage               `protobuf:"bytes,4,opt,name=lineage,proto3" json:"lineage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HintRecord) Reset() {
 	*x = HintRecord{}
-	mi := &file_wire_group_proto_msgTypes[21]
+	mi := &file_wire_group_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +1882,7 @@ func (x *HintRecord) String() string {
 func (*HintRecord) ProtoMessage() {}
 
 func (x *HintRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_group_proto_msgTypes[21]
+	mi := &file_wire_group_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +1895,7 @@ func (x *HintRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HintRecord.ProtoReflect.Descriptor instead.
 func (*HintRecord) Descriptor() ([]byte, []int) {
-	return file_wire_group_proto_rawDescGZIP(), []int{21}
+	return file_wire_group_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HintRecord) GetHint() *Signed {
@@ -1656,9 +1912,9 @@ func (x *HintRecord) GetGenesis() *Signed {
 	return nil
 }
 
-func (x *HintRecord) GetSeat() *Member {
+func (x *HintRecord) GetLineage() *Lineage {
 	if x != nil {
-		return x.Seat
+		return x.Lineage
 	}
 	return nil
 }
@@ -1679,12 +1935,21 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x04wake\x18\x05 \x01(\bR\x04wake\"1\n" +
 	"\x05Sleep\x12\x12\n" +
 	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\x04R\x05index\"c\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\"u\n" +
+	"\x05Vouch\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12$\n" +
+	"\rconfiguration\x18\x02 \x01(\fR\rconfiguration\x12&\n" +
+	"\x04held\x18\x03 \x01(\v2\x12.peer.wire.v1.HeldR\x04held\"\xab\x01\n" +
 	"\x04Beat\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\x04R\x03run\x12\x17\n" +
 	"\asent_us\x18\x02 \x01(\x04R\x06sentUs\x12\x17\n" +
 	"\aecho_us\x18\x03 \x01(\x04R\x06echoUs\x12\x17\n" +
-	"\aheld_us\x18\x04 \x01(\x04R\x06heldUs\"\x86\x03\n" +
+	"\aheld_us\x18\x04 \x01(\x04R\x06heldUs\x12\x18\n" +
+	"\adamaged\x18\x05 \x03(\fR\adamaged\x12\x12\n" +
+	"\x04full\x18\x06 \x01(\bR\x04full\x12\x18\n" +
+	"\aentries\x18\b \x01(\rR\aentries\"\xb6\x03\n" +
 	"\fGroupRequest\x12+\n" +
 	"\x05probe\x18\x01 \x01(\v2\x13.peer.wire.v1.ProbeH\x00R\x05probe\x121\n" +
 	"\aprepare\x18\x02 \x01(\v2\x15.peer.wire.v1.PrepareH\x00R\aprepare\x12.\n" +
@@ -1693,8 +1958,9 @@ const file_wire_group_proto_rawDesc = "" +
 	"\vget_payload\x18\x05 \x01(\v2\x18.peer.wire.v1.GetPayloadH\x00R\n" +
 	"getPayload\x12A\n" +
 	"\rstage_payload\x18\x06 \x01(\v2\x1a.peer.wire.v1.StagePayloadH\x00R\fstagePayload\x12+\n" +
-	"\x05where\x18\a \x01(\v2\x13.peer.wire.v1.WhereH\x00R\x05whereB\x06\n" +
-	"\x04kind\"\xc5\x02\n" +
+	"\x05where\x18\a \x01(\v2\x13.peer.wire.v1.WhereH\x00R\x05where\x12.\n" +
+	"\x06attest\x18\x14 \x01(\v2\x14.peer.wire.v1.AttestH\x00R\x06attestB\x06\n" +
+	"\x04kind\"\xfa\x02\n" +
 	"\n" +
 	"GroupReply\x121\n" +
 	"\afailure\x18\x01 \x01(\v2\x15.peer.wire.v1.FailureH\x00R\afailure\x120\n" +
@@ -1702,8 +1968,15 @@ const file_wire_group_proto_rawDesc = "" +
 	"\aprepare\x18\x03 \x01(\v2\x1a.peer.wire.v1.PrepareReplyH\x00R\aprepare\x12(\n" +
 	"\x04done\x18\x04 \x01(\v2\x12.peer.wire.v1.DoneH\x00R\x04done\x120\n" +
 	"\x05where\x18\x05 \x01(\v2\x18.peer.wire.v1.WhereReplyH\x00R\x05where\x126\n" +
-	"\apayload\x18\x06 \x01(\v2\x1a.peer.wire.v1.PayloadReplyH\x00R\apayloadB\x06\n" +
-	"\x04kind\"\x06\n" +
+	"\apayload\x18\x06 \x01(\v2\x1a.peer.wire.v1.PayloadReplyH\x00R\apayload\x123\n" +
+	"\x06attest\x18\x14 \x01(\v2\x19.peer.wire.v1.AttestReplyH\x00R\x06attestB\x06\n" +
+	"\x04kind\"L\n" +
+	"\x06Attest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x18\n" +
+	"\agenesis\x18\x02 \x01(\fR\agenesis\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\"J\n" +
+	"\vAttestReply\x12;\n" +
+	"\vendorsement\x18\x01 \x01(\v2\x19.peer.wire.v1.EndorsementR\vendorsement\"\x06\n" +
 	"\x04Done\"\a\n" +
 	"\x05Probe\"_\n" +
 	"\n" +
@@ -1711,11 +1984,13 @@ const file_wire_group_proto_rawDesc = "" +
 	"\awilling\x18\x01 \x01(\bR\awilling\x12\x1d\n" +
 	"\n" +
 	"free_bytes\x18\x02 \x01(\x04R\tfreeBytes\x12\x18\n" +
-	"\aversion\x18\x03 \x01(\rR\aversion\"<\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\"f\n" +
 	"\aPrepare\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12\x1d\n" +
 	"\n" +
-	"instead_of\x18\x02 \x01(\x04R\tinsteadOf\"$\n" +
+	"instead_of\x18\x02 \x01(\x04R\tinsteadOf\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\fR\x05owner\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"$\n" +
 	"\fPrepareReply\x12\x14\n" +
 	"\x05nonce\x18\x01 \x01(\fR\x05nonce\"8\n" +
 	"\x06Create\x12.\n" +
@@ -1754,7 +2029,7 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x04keep\x18\x02 \x01(\x04R\x04keep\"J\n" +
 	"\x05Where\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12-\n" +
-	"\x05state\x18\x02 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\"\x8c\x03\n" +
+	"\x05state\x18\x02 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\"\xbd\x03\n" +
 	"\n" +
 	"WhereReply\x12.\n" +
 	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x16\n" +
@@ -1768,8 +2043,9 @@ const file_wire_group_proto_rawDesc = "" +
 	"\x05state\x18\t \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\x12+\n" +
 	"\x04then\x18\n" +
 	" \x01(\v2\x17.peer.wire.v1.StateHashR\x04then\x12\x12\n" +
-	"\x04lost\x18\v \x01(\bR\x04lost\x12\x14\n" +
-	"\x05waits\x18\f \x01(\fR\x05waits\"\xcd\x01\n" +
+	"\x04lost\x18\v \x01(\bR\x04lost\x12/\n" +
+	"\alineage\x18\r \x01(\v2\x15.peer.wire.v1.LineageR\alineage\x12\x14\n" +
+	"\x05waits\x18\f \x01(\fR\x05waits\"\xed\x01\n" +
 	"\x04Hint\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x16\n" +
 	"\x06leader\x18\x02 \x01(\fR\x06leader\x12\x12\n" +
@@ -1778,12 +2054,15 @@ const file_wire_group_proto_rawDesc = "" +
 	"\ain_sync\x18\x05 \x03(\fR\x06inSync\x12&\n" +
 	"\x0fexpires_unix_ms\x18\x06 \x01(\x03R\rexpiresUnixMs\x12\x14\n" +
 	"\x05chain\x18\a \x01(\fR\x05chain\x12\x12\n" +
-	"\x04refs\x18\b \x01(\fR\x04refs\"\x90\x01\n" +
+	"\x04refs\x18\b \x01(\fR\x04refs\x12\x1e\n" +
+	"\n" +
+	"generation\x18\t \x01(\x04R\n" +
+	"generation\"\x9d\x01\n" +
 	"\n" +
 	"HintRecord\x12(\n" +
 	"\x04hint\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\x04hint\x12.\n" +
-	"\agenesis\x18\x02 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12(\n" +
-	"\x04seat\x18\x03 \x01(\v2\x14.peer.wire.v1.MemberR\x04seatB\vZ\tpeer/wireb\x06proto3"
+	"\agenesis\x18\x02 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12/\n" +
+	"\alineage\x18\x04 \x01(\v2\x15.peer.wire.v1.LineageR\alineageJ\x04\b\x03\x10\x04B\vZ\tpeer/wireb\x06proto3"
 
 var (
 	file_wire_group_proto_rawDescOnce sync.Once
@@ -1797,70 +2076,81 @@ func file_wire_group_proto_rawDescGZIP() []byte {
 	return file_wire_group_proto_rawDescData
 }
 
-var file_wire_group_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_wire_group_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_wire_group_proto_goTypes = []any{
 	(*RaftBatch)(nil),    // 0: peer.wire.v1.RaftBatch
 	(*RaftMessage)(nil),  // 1: peer.wire.v1.RaftMessage
 	(*Sleep)(nil),        // 2: peer.wire.v1.Sleep
-	(*Beat)(nil),         // 3: peer.wire.v1.Beat
-	(*GroupRequest)(nil), // 4: peer.wire.v1.GroupRequest
-	(*GroupReply)(nil),   // 5: peer.wire.v1.GroupReply
-	(*Done)(nil),         // 6: peer.wire.v1.Done
-	(*Probe)(nil),        // 7: peer.wire.v1.Probe
-	(*ProbeReply)(nil),   // 8: peer.wire.v1.ProbeReply
-	(*Prepare)(nil),      // 9: peer.wire.v1.Prepare
-	(*PrepareReply)(nil), // 10: peer.wire.v1.PrepareReply
-	(*Create)(nil),       // 11: peer.wire.v1.Create
-	(*Objects)(nil),      // 12: peer.wire.v1.Objects
-	(*GetPayload)(nil),   // 13: peer.wire.v1.GetPayload
-	(*PayloadReply)(nil), // 14: peer.wire.v1.PayloadReply
-	(*StagePayload)(nil), // 15: peer.wire.v1.StagePayload
-	(*StageChunk)(nil),   // 16: peer.wire.v1.StageChunk
-	(*StageCut)(nil),     // 17: peer.wire.v1.StageCut
-	(*Where)(nil),        // 18: peer.wire.v1.Where
-	(*WhereReply)(nil),   // 19: peer.wire.v1.WhereReply
-	(*Hint)(nil),         // 20: peer.wire.v1.Hint
-	(*HintRecord)(nil),   // 21: peer.wire.v1.HintRecord
-	(*Failure)(nil),      // 22: peer.wire.v1.Failure
-	(*Signed)(nil),       // 23: peer.wire.v1.Signed
-	(*Payload)(nil),      // 24: peer.wire.v1.Payload
-	(*StateHash)(nil),    // 25: peer.wire.v1.StateHash
-	(*Member)(nil),       // 26: peer.wire.v1.Member
+	(*Vouch)(nil),        // 3: peer.wire.v1.Vouch
+	(*Beat)(nil),         // 4: peer.wire.v1.Beat
+	(*GroupRequest)(nil), // 5: peer.wire.v1.GroupRequest
+	(*GroupReply)(nil),   // 6: peer.wire.v1.GroupReply
+	(*Attest)(nil),       // 7: peer.wire.v1.Attest
+	(*AttestReply)(nil),  // 8: peer.wire.v1.AttestReply
+	(*Done)(nil),         // 9: peer.wire.v1.Done
+	(*Probe)(nil),        // 10: peer.wire.v1.Probe
+	(*ProbeReply)(nil),   // 11: peer.wire.v1.ProbeReply
+	(*Prepare)(nil),      // 12: peer.wire.v1.Prepare
+	(*PrepareReply)(nil), // 13: peer.wire.v1.PrepareReply
+	(*Create)(nil),       // 14: peer.wire.v1.Create
+	(*Objects)(nil),      // 15: peer.wire.v1.Objects
+	(*GetPayload)(nil),   // 16: peer.wire.v1.GetPayload
+	(*PayloadReply)(nil), // 17: peer.wire.v1.PayloadReply
+	(*StagePayload)(nil), // 18: peer.wire.v1.StagePayload
+	(*StageChunk)(nil),   // 19: peer.wire.v1.StageChunk
+	(*StageCut)(nil),     // 20: peer.wire.v1.StageCut
+	(*Where)(nil),        // 21: peer.wire.v1.Where
+	(*WhereReply)(nil),   // 22: peer.wire.v1.WhereReply
+	(*Hint)(nil),         // 23: peer.wire.v1.Hint
+	(*HintRecord)(nil),   // 24: peer.wire.v1.HintRecord
+	(*Held)(nil),         // 25: peer.wire.v1.Held
+	(*Failure)(nil),      // 26: peer.wire.v1.Failure
+	(*Endorsement)(nil),  // 27: peer.wire.v1.Endorsement
+	(*Signed)(nil),       // 28: peer.wire.v1.Signed
+	(*Payload)(nil),      // 29: peer.wire.v1.Payload
+	(*StateHash)(nil),    // 30: peer.wire.v1.StateHash
+	(*Member)(nil),       // 31: peer.wire.v1.Member
+	(*Lineage)(nil),      // 32: peer.wire.v1.Lineage
 }
 var file_wire_group_proto_depIdxs = []int32{
 	1,  // 0: peer.wire.v1.RaftBatch.messages:type_name -> peer.wire.v1.RaftMessage
-	3,  // 1: peer.wire.v1.RaftBatch.beat:type_name -> peer.wire.v1.Beat
+	4,  // 1: peer.wire.v1.RaftBatch.beat:type_name -> peer.wire.v1.Beat
 	2,  // 2: peer.wire.v1.RaftMessage.sleep:type_name -> peer.wire.v1.Sleep
-	7,  // 3: peer.wire.v1.GroupRequest.probe:type_name -> peer.wire.v1.Probe
-	9,  // 4: peer.wire.v1.GroupRequest.prepare:type_name -> peer.wire.v1.Prepare
-	11, // 5: peer.wire.v1.GroupRequest.create:type_name -> peer.wire.v1.Create
-	12, // 6: peer.wire.v1.GroupRequest.objects:type_name -> peer.wire.v1.Objects
-	13, // 7: peer.wire.v1.GroupRequest.get_payload:type_name -> peer.wire.v1.GetPayload
-	15, // 8: peer.wire.v1.GroupRequest.stage_payload:type_name -> peer.wire.v1.StagePayload
-	18, // 9: peer.wire.v1.GroupRequest.where:type_name -> peer.wire.v1.Where
-	22, // 10: peer.wire.v1.GroupReply.failure:type_name -> peer.wire.v1.Failure
-	8,  // 11: peer.wire.v1.GroupReply.probe:type_name -> peer.wire.v1.ProbeReply
-	10, // 12: peer.wire.v1.GroupReply.prepare:type_name -> peer.wire.v1.PrepareReply
-	6,  // 13: peer.wire.v1.GroupReply.done:type_name -> peer.wire.v1.Done
-	19, // 14: peer.wire.v1.GroupReply.where:type_name -> peer.wire.v1.WhereReply
-	14, // 15: peer.wire.v1.GroupReply.payload:type_name -> peer.wire.v1.PayloadReply
-	23, // 16: peer.wire.v1.Create.genesis:type_name -> peer.wire.v1.Signed
-	24, // 17: peer.wire.v1.GetPayload.payload:type_name -> peer.wire.v1.Payload
-	17, // 18: peer.wire.v1.StageChunk.cut:type_name -> peer.wire.v1.StageCut
-	24, // 19: peer.wire.v1.StageChunk.finish:type_name -> peer.wire.v1.Payload
-	25, // 20: peer.wire.v1.Where.state:type_name -> peer.wire.v1.StateHash
-	23, // 21: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
-	26, // 22: peer.wire.v1.WhereReply.members:type_name -> peer.wire.v1.Member
-	25, // 23: peer.wire.v1.WhereReply.state:type_name -> peer.wire.v1.StateHash
-	25, // 24: peer.wire.v1.WhereReply.then:type_name -> peer.wire.v1.StateHash
-	23, // 25: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
-	23, // 26: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
-	26, // 27: peer.wire.v1.HintRecord.seat:type_name -> peer.wire.v1.Member
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	25, // 3: peer.wire.v1.Vouch.held:type_name -> peer.wire.v1.Held
+	10, // 4: peer.wire.v1.GroupRequest.probe:type_name -> peer.wire.v1.Probe
+	12, // 5: peer.wire.v1.GroupRequest.prepare:type_name -> peer.wire.v1.Prepare
+	14, // 6: peer.wire.v1.GroupRequest.create:type_name -> peer.wire.v1.Create
+	15, // 7: peer.wire.v1.GroupRequest.objects:type_name -> peer.wire.v1.Objects
+	16, // 8: peer.wire.v1.GroupRequest.get_payload:type_name -> peer.wire.v1.GetPayload
+	18, // 9: peer.wire.v1.GroupRequest.stage_payload:type_name -> peer.wire.v1.StagePayload
+	21, // 10: peer.wire.v1.GroupRequest.where:type_name -> peer.wire.v1.Where
+	7,  // 11: peer.wire.v1.GroupRequest.attest:type_name -> peer.wire.v1.Attest
+	26, // 12: peer.wire.v1.GroupReply.failure:type_name -> peer.wire.v1.Failure
+	11, // 13: peer.wire.v1.GroupReply.probe:type_name -> peer.wire.v1.ProbeReply
+	13, // 14: peer.wire.v1.GroupReply.prepare:type_name -> peer.wire.v1.PrepareReply
+	9,  // 15: peer.wire.v1.GroupReply.done:type_name -> peer.wire.v1.Done
+	22, // 16: peer.wire.v1.GroupReply.where:type_name -> peer.wire.v1.WhereReply
+	17, // 17: peer.wire.v1.GroupReply.payload:type_name -> peer.wire.v1.PayloadReply
+	8,  // 18: peer.wire.v1.GroupReply.attest:type_name -> peer.wire.v1.AttestReply
+	27, // 19: peer.wire.v1.AttestReply.endorsement:type_name -> peer.wire.v1.Endorsement
+	28, // 20: peer.wire.v1.Create.genesis:type_name -> peer.wire.v1.Signed
+	29, // 21: peer.wire.v1.GetPayload.payload:type_name -> peer.wire.v1.Payload
+	20, // 22: peer.wire.v1.StageChunk.cut:type_name -> peer.wire.v1.StageCut
+	29, // 23: peer.wire.v1.StageChunk.finish:type_name -> peer.wire.v1.Payload
+	30, // 24: peer.wire.v1.Where.state:type_name -> peer.wire.v1.StateHash
+	28, // 25: peer.wire.v1.WhereReply.genesis:type_name -> peer.wire.v1.Signed
+	31, // 26: peer.wire.v1.WhereReply.members:type_name -> peer.wire.v1.Member
+	30, // 27: peer.wire.v1.WhereReply.state:type_name -> peer.wire.v1.StateHash
+	30, // 28: peer.wire.v1.WhereReply.then:type_name -> peer.wire.v1.StateHash
+	32, // 29: peer.wire.v1.WhereReply.lineage:type_name -> peer.wire.v1.Lineage
+	28, // 30: peer.wire.v1.HintRecord.hint:type_name -> peer.wire.v1.Signed
+	28, // 31: peer.wire.v1.HintRecord.genesis:type_name -> peer.wire.v1.Signed
+	32, // 32: peer.wire.v1.HintRecord.lineage:type_name -> peer.wire.v1.Lineage
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_wire_group_proto_init() }
@@ -1870,7 +2160,7 @@ func file_wire_group_proto_init() {
 	}
 	file_wire_log_proto_init()
 	file_wire_session_proto_init()
-	file_wire_group_proto_msgTypes[4].OneofWrappers = []any{
+	file_wire_group_proto_msgTypes[5].OneofWrappers = []any{
 		(*GroupRequest_Probe)(nil),
 		(*GroupRequest_Prepare)(nil),
 		(*GroupRequest_Create)(nil),
@@ -1878,16 +2168,18 @@ func file_wire_group_proto_init() {
 		(*GroupRequest_GetPayload)(nil),
 		(*GroupRequest_StagePayload)(nil),
 		(*GroupRequest_Where)(nil),
+		(*GroupRequest_Attest)(nil),
 	}
-	file_wire_group_proto_msgTypes[5].OneofWrappers = []any{
+	file_wire_group_proto_msgTypes[6].OneofWrappers = []any{
 		(*GroupReply_Failure)(nil),
 		(*GroupReply_Probe)(nil),
 		(*GroupReply_Prepare)(nil),
 		(*GroupReply_Done)(nil),
 		(*GroupReply_Where)(nil),
 		(*GroupReply_Payload)(nil),
+		(*GroupReply_Attest)(nil),
 	}
-	file_wire_group_proto_msgTypes[16].OneofWrappers = []any{
+	file_wire_group_proto_msgTypes[19].OneofWrappers = []any{
 		(*StageChunk_Data)(nil),
 		(*StageChunk_Cut)(nil),
 		(*StageChunk_Idx)(nil),
@@ -1899,7 +2191,7 @@ func file_wire_group_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_group_proto_rawDesc), len(file_wire_group_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -77,6 +77,65 @@ func (Role) EnumDescriptor() ([]byte, []int) {
 	return file_wire_log_proto_rawDescGZIP(), []int{0}
 }
 
+// Access is what a key may do; each role may do what those before it may.
+type Access int32
+
+const (
+	Access_ACCESS_NONE       Access = 0
+	Access_ACCESS_REVOKED    Access = -1 // less than none: the key gets no role any more, see ReplaceKey
+	Access_ACCESS_READER     Access = 1
+	Access_ACCESS_WRITER     Access = 2 // moves refs that no rule keeps from it, locks
+	Access_ACCESS_MAINTAINER Access = 3 // makes readers and writers, protects refs, breaks locks
+	Access_ACCESS_OWNER      Access = 4 // everything
+)
+
+// Enum value maps for Access.
+var (
+	Access_name = map[int32]string{
+		0:  "ACCESS_NONE",
+		-1: "ACCESS_REVOKED",
+		1:  "ACCESS_READER",
+		2:  "ACCESS_WRITER",
+		3:  "ACCESS_MAINTAINER",
+		4:  "ACCESS_OWNER",
+	}
+	Access_value = map[string]int32{
+		"ACCESS_NONE":       0,
+		"ACCESS_REVOKED":    -1,
+		"ACCESS_READER":     1,
+		"ACCESS_WRITER":     2,
+		"ACCESS_MAINTAINER": 3,
+		"ACCESS_OWNER":      4,
+	}
+)
+
+func (x Access) Enum() *Access {
+	p := new(Access)
+	*p = x
+	return p
+}
+
+func (x Access) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Access) Descriptor() protoreflect.EnumDescriptor {
+	return file_wire_log_proto_enumTypes[1].Descriptor()
+}
+
+func (Access) Type() protoreflect.EnumType {
+	return &file_wire_log_proto_enumTypes[1]
+}
+
+func (x Access) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Access.Descriptor instead.
+func (Access) EnumDescriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{1}
+}
+
 // Code says how one operation, or a whole transaction, ended.
 type Code int32
 
@@ -95,6 +154,8 @@ const (
 	Code_CODE_NOT_HELD      Code = 11 // a lock token that is not the current one
 	Code_CODE_REMOVED       Code = 12 // the owner removed the repository
 	Code_CODE_LIST_AGAIN    Code = 13 // signed from a listing older than the floor
+	Code_CODE_NOT_FORWARD   Code = 14 // a rule lets the ref move forward only
+	Code_CODE_LAST_OWNER    Code = 15 // the repository would be left without an owner
 )
 
 // Enum value maps for Code.
@@ -114,6 +175,8 @@ var (
 		11: "CODE_NOT_HELD",
 		12: "CODE_REMOVED",
 		13: "CODE_LIST_AGAIN",
+		14: "CODE_NOT_FORWARD",
+		15: "CODE_LAST_OWNER",
 	}
 	Code_value = map[string]int32{
 		"CODE_OK":            0,
@@ -130,6 +193,8 @@ var (
 		"CODE_NOT_HELD":      11,
 		"CODE_REMOVED":       12,
 		"CODE_LIST_AGAIN":    13,
+		"CODE_NOT_FORWARD":   14,
+		"CODE_LAST_OWNER":    15,
 	}
 )
 
@@ -144,11 +209,11 @@ func (x Code) String() string {
 }
 
 func (Code) Descriptor() protoreflect.EnumDescriptor {
-	return file_wire_log_proto_enumTypes[1].Descriptor()
+	return file_wire_log_proto_enumTypes[2].Descriptor()
 }
 
 func (Code) Type() protoreflect.EnumType {
-	return &file_wire_log_proto_enumTypes[1]
+	return &file_wire_log_proto_enumTypes[2]
 }
 
 func (x Code) Number() protoreflect.EnumNumber {
@@ -157,7 +222,7 @@ func (x Code) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Code.Descriptor instead.
 func (Code) EnumDescriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{1}
+	return file_wire_log_proto_rawDescGZIP(), []int{2}
 }
 
 // Signed carries the exact bytes that a key signed. The signature covers a
@@ -227,14 +292,15 @@ func (x *Signed) GetSignature() []byte {
 // repository in every signature, record and session.
 type Genesis struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Owner         []byte                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"` // Ed25519 public key, 32 bytes
+	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // 2 where it is private, so that no program serves it that would show it to all; else 1
+	Owner         []byte                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`      // Ed25519 public key, 32 bytes
 	Name          string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	ObjectFormat  string                 `protobuf:"bytes,4,opt,name=object_format,json=objectFormat,proto3" json:"object_format,omitempty"`    // sha1 or sha256
 	DefaultBranch string                 `protobuf:"bytes,5,opt,name=default_branch,json=defaultBranch,proto3" json:"default_branch,omitempty"` // full ref name, refs/heads/main
 	Members       []*Member              `protobuf:"bytes,6,rep,name=members,proto3" json:"members,omitempty"`
 	Policy        *Policy                `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`
 	CreatedUnixMs int64                  `protobuf:"varint,8,opt,name=created_unix_ms,json=createdUnixMs,proto3" json:"created_unix_ms,omitempty"`
+	Private       bool                   `protobuf:"varint,9,opt,name=private,proto3" json:"private,omitempty"` // only those who have a role, and the members, may know of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -325,6 +391,13 @@ func (x *Genesis) GetCreatedUnixMs() int64 {
 	return 0
 }
 
+func (x *Genesis) GetPrivate() bool {
+	if x != nil {
+		return x.Private
+	}
+	return false
+}
+
 // Member is one seat in the group. Raft IDs are assigned here and never reused.
 type Member struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -332,9 +405,7 @@ type Member struct {
 	Peer   []byte                 `protobuf:"bytes,2,opt,name=peer,proto3" json:"peer,omitempty"`                         // peer ID, raw bytes
 	Nonce  []byte                 `protobuf:"bytes,3,opt,name=nonce,proto3" json:"nonce,omitempty"`                       // 16 bytes drawn by the member when it took the seat; a store without it neither votes nor acknowledges
 	Role   Role                   `protobuf:"varint,4,opt,name=role,proto3,enum=peer.wire.v1.Role" json:"role,omitempty"` // always a voter in a genesis
-	// How the seat goes back to the genesis, oldest first: each is an Introduction,
-	// the first signed by a member that the genesis names, each next one by the node
-	// that the one before introduced. Empty for members that the genesis names.
+	// An Introduction by a voter, where no certified configuration names the seat yet.
 	Proof         []*Signed `protobuf:"bytes,5,rep,name=proof,proto3" json:"proof,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -466,6 +537,795 @@ func (x *Introduction) GetRaftId() uint64 {
 	return 0
 }
 
+// Configuration says who votes from one entry on. Each voter of the configuration
+// before signs these bytes when it has applied that entry, and no others of the
+// same generation.
+type Configuration struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Genesis       []byte                 `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"`        // hash
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"` // that of the genesis is 0; learners make no new one
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`           // of the entry
+	Previous      []byte                 `protobuf:"bytes,4,opt,name=previous,proto3" json:"previous,omitempty"`      // SHA-256 of the configuration before; the genesis hash, where that is the genesis
+	Voters        []*Member              `protobuf:"bytes,5,rep,name=voters,proto3" json:"voters,omitempty"`          // seat, peer and nonce alone, in the order of the seats
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Configuration) Reset() {
+	*x = Configuration{}
+	mi := &file_wire_log_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Configuration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Configuration) ProtoMessage() {}
+
+func (x *Configuration) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Configuration.ProtoReflect.Descriptor instead.
+func (*Configuration) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Configuration) GetGenesis() []byte {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *Configuration) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Configuration) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Configuration) GetPrevious() []byte {
+	if x != nil {
+		return x.Previous
+	}
+	return nil
+}
+
+func (x *Configuration) GetVoters() []*Member {
+	if x != nil {
+		return x.Voters
+	}
+	return nil
+}
+
+// Certificate is a configuration with the signatures of a majority of the voters
+// of the one before.
+type Certificate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Configuration []byte                 `protobuf:"bytes,1,opt,name=configuration,proto3" json:"configuration,omitempty"`
+	Endorsements  []*Endorsement         `protobuf:"bytes,2,rep,name=endorsements,proto3" json:"endorsements,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certificate) Reset() {
+	*x = Certificate{}
+	mi := &file_wire_log_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certificate) ProtoMessage() {}
+
+func (x *Certificate) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
+func (*Certificate) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Certificate) GetConfiguration() []byte {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+func (x *Certificate) GetEndorsements() []*Endorsement {
+	if x != nil {
+		return x.Endorsements
+	}
+	return nil
+}
+
+// Endorsement is one voter's signature over a configuration.
+type Endorsement struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RaftId        uint64                 `protobuf:"varint,1,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,2,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Endorsement) Reset() {
+	*x = Endorsement{}
+	mi := &file_wire_log_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Endorsement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Endorsement) ProtoMessage() {}
+
+func (x *Endorsement) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Endorsement.ProtoReflect.Descriptor instead.
+func (*Endorsement) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Endorsement) GetRaftId() uint64 {
+	if x != nil {
+		return x.RaftId
+	}
+	return 0
+}
+
+func (x *Endorsement) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// Lineage leads to the present configuration: from the genesis, or from the last
+// configuration that the owner confirmed.
+type Lineage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A transaction with a Configure that names the configuration, by the owner of the
+	// genesis or who took its place.
+	Checkpoint    *Signed        `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Configuration []byte         `protobuf:"bytes,2,opt,name=configuration,proto3" json:"configuration,omitempty"` // that the checkpoint names
+	Certificates  []*Certificate `protobuf:"bytes,3,rep,name=certificates,proto3" json:"certificates,omitempty"`   // oldest first
+	// Transactions with a ReplaceKey each, from the owner of the genesis to the key that
+	// signed the checkpoint.
+	Successions   []*Signed `protobuf:"bytes,4,rep,name=successions,proto3" json:"successions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Lineage) Reset() {
+	*x = Lineage{}
+	mi := &file_wire_log_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lineage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lineage) ProtoMessage() {}
+
+func (x *Lineage) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lineage.ProtoReflect.Descriptor instead.
+func (*Lineage) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Lineage) GetCheckpoint() *Signed {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *Lineage) GetConfiguration() []byte {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+func (x *Lineage) GetCertificates() []*Certificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *Lineage) GetSuccessions() []*Signed {
+	if x != nil {
+		return x.Successions
+	}
+	return nil
+}
+
+// Position is what a voter signs when all of the log up to an entry is on its disk,
+// and the entry is of the term that the voter is in.
+type Position struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Genesis       []byte                 `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"`             // hash
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`      // of the configuration in force at the entry
+	Configuration []byte                 `protobuf:"bytes,3,opt,name=configuration,proto3" json:"configuration,omitempty"` // its SHA-256; the genesis hash, where that is the genesis
+	Term          uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`                  // of the entry
+	Index         uint64                 `protobuf:"varint,5,opt,name=index,proto3" json:"index,omitempty"`
+	Chain         []byte                 `protobuf:"bytes,6,opt,name=chain,proto3" json:"chain,omitempty"` // hash over all entries up to that one
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Position) Reset() {
+	*x = Position{}
+	mi := &file_wire_log_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Position) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Position) ProtoMessage() {}
+
+func (x *Position) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Position.ProtoReflect.Descriptor instead.
+func (*Position) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Position) GetGenesis() []byte {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *Position) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Position) GetConfiguration() []byte {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+func (x *Position) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Position) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Position) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+// Claim is what a voter signs about its table after an entry that it applied. Entries
+// that are applied are committed, so no honest voter ever signs two for one index.
+type Claim struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Genesis       []byte                 `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"`             // hash
+	Generation    uint64                 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`      // of the certified configuration that the signer votes in
+	Configuration []byte                 `protobuf:"bytes,3,opt,name=configuration,proto3" json:"configuration,omitempty"` // its SHA-256; the genesis hash, where that is the genesis
+	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`                // last entry applied
+	Chain         []byte                 `protobuf:"bytes,5,opt,name=chain,proto3" json:"chain,omitempty"`                 // hash over all entries up to that one
+	Refs          []byte                 `protobuf:"bytes,6,opt,name=refs,proto3" json:"refs,omitempty"`                   // root of the set of refs and HEAD; see replica.Root
+	Policy        []byte                 `protobuf:"bytes,7,opt,name=policy,proto3" json:"policy,omitempty"`               // SHA-256 of the policy
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Claim) Reset() {
+	*x = Claim{}
+	mi := &file_wire_log_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Claim) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Claim) ProtoMessage() {}
+
+func (x *Claim) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Claim.ProtoReflect.Descriptor instead.
+func (*Claim) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Claim) GetGenesis() []byte {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *Claim) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Claim) GetConfiguration() []byte {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+func (x *Claim) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Claim) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *Claim) GetRefs() []byte {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+func (x *Claim) GetPolicy() []byte {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+// Kept is a transaction that the table keeps since it set refs, or changed the policy.
+type Kept struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // of its entry
+	Transaction   *Signed                `protobuf:"bytes,2,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Kept) Reset() {
+	*x = Kept{}
+	mi := &file_wire_log_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Kept) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Kept) ProtoMessage() {}
+
+func (x *Kept) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Kept.ProtoReflect.Descriptor instead.
+func (*Kept) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Kept) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Kept) GetTransaction() *Signed {
+	if x != nil {
+		return x.Transaction
+	}
+	return nil
+}
+
+// Held is one voter's signature over a Position, of which it tells what its reader
+// can't work out.
+type Held struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Held) Reset() {
+	*x = Held{}
+	mi := &file_wire_log_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Held) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Held) ProtoMessage() {}
+
+func (x *Held) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Held.ProtoReflect.Descriptor instead.
+func (*Held) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Held) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Held) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Held) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Held) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+// Link is one entry's part of the hash chain:
+// SHA-256(chain before | index | term | kind | transaction | entry), with the numbers
+// as 8, 8 and 1 bytes, big endian.
+type Link struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Term          uint64                 `protobuf:"varint,1,opt,name=term,proto3" json:"term,omitempty"`
+	Kind          uint32                 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`              // raft's type of the entry
+	Transaction   []byte                 `protobuf:"bytes,3,opt,name=transaction,proto3" json:"transaction,omitempty"` // SHA-256 of the signed body; empty, and 32 zero bytes in the chain: none
+	Entry         []byte                 `protobuf:"bytes,4,opt,name=entry,proto3" json:"entry,omitempty"`             // SHA-256 of the entry's bytes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Link) Reset() {
+	*x = Link{}
+	mi := &file_wire_log_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Link) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Link) ProtoMessage() {}
+
+func (x *Link) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Link.ProtoReflect.Descriptor instead.
+func (*Link) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Link) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *Link) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Link) GetTransaction() []byte {
+	if x != nil {
+		return x.Transaction
+	}
+	return nil
+}
+
+func (x *Link) GetEntry() []byte {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
+// Receipt proves that a transaction is in the log at an index, on the disks of a
+// majority of the voters. What the transaction came to there is not part of it.
+type Receipt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Genesis       *Signed                `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"` // the client adds these two
+	Transaction   *Signed                `protobuf:"bytes,2,opt,name=transaction,proto3" json:"transaction,omitempty"`
+	Lineage       *Lineage               `protobuf:"bytes,3,opt,name=lineage,proto3" json:"lineage,omitempty"` // to the configuration whose voters signed
+	Index         uint64                 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`    // of the transaction's entry
+	Before        []byte                 `protobuf:"bytes,5,opt,name=before,proto3" json:"before,omitempty"`   // the chain before it
+	Links         []*Link                `protobuf:"bytes,6,rep,name=links,proto3" json:"links,omitempty"`     // from that entry to the last one that is signed
+	Signatures    []*Signature           `protobuf:"bytes,7,rep,name=signatures,proto3" json:"signatures,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Receipt) Reset() {
+	*x = Receipt{}
+	mi := &file_wire_log_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Receipt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Receipt) ProtoMessage() {}
+
+func (x *Receipt) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Receipt.ProtoReflect.Descriptor instead.
+func (*Receipt) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Receipt) GetGenesis() *Signed {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *Receipt) GetTransaction() *Signed {
+	if x != nil {
+		return x.Transaction
+	}
+	return nil
+}
+
+func (x *Receipt) GetLineage() *Lineage {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
+func (x *Receipt) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Receipt) GetBefore() []byte {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *Receipt) GetLinks() []*Link {
+	if x != nil {
+		return x.Links
+	}
+	return nil
+}
+
+func (x *Receipt) GetSignatures() []*Signature {
+	if x != nil {
+		return x.Signatures
+	}
+	return nil
+}
+
+// Signature is one voter's, over the Position at an index.
+type Signature struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RaftId        uint64                 `protobuf:"varint,1,opt,name=raft_id,json=raftId,proto3" json:"raft_id,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Signature     []byte                 `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Signature) Reset() {
+	*x = Signature{}
+	mi := &file_wire_log_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Signature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Signature) ProtoMessage() {}
+
+func (x *Signature) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Signature.ProtoReflect.Descriptor instead.
+func (*Signature) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Signature) GetRaftId() uint64 {
+	if x != nil {
+		return x.RaftId
+	}
+	return 0
+}
+
+func (x *Signature) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Signature) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
 // Settings are what the owner wants of the group. The leader moves the members
 // towards them.
 type Settings struct {
@@ -483,7 +1343,7 @@ type Settings struct {
 
 func (x *Settings) Reset() {
 	*x = Settings{}
-	mi := &file_wire_log_proto_msgTypes[4]
+	mi := &file_wire_log_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -495,7 +1355,7 @@ func (x *Settings) String() string {
 func (*Settings) ProtoMessage() {}
 
 func (x *Settings) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[4]
+	mi := &file_wire_log_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -508,7 +1368,7 @@ func (x *Settings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Settings.ProtoReflect.Descriptor instead.
 func (*Settings) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{4}
+	return file_wire_log_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Settings) GetVersion() uint64 {
@@ -572,7 +1432,7 @@ type Priority struct {
 
 func (x *Priority) Reset() {
 	*x = Priority{}
-	mi := &file_wire_log_proto_msgTypes[5]
+	mi := &file_wire_log_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -584,7 +1444,7 @@ func (x *Priority) String() string {
 func (*Priority) ProtoMessage() {}
 
 func (x *Priority) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[5]
+	mi := &file_wire_log_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -597,7 +1457,7 @@ func (x *Priority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Priority.ProtoReflect.Descriptor instead.
 func (*Priority) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{5}
+	return file_wire_log_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Priority) GetPeer() []byte {
@@ -626,7 +1486,7 @@ type MembershipChange struct {
 
 func (x *MembershipChange) Reset() {
 	*x = MembershipChange{}
-	mi := &file_wire_log_proto_msgTypes[6]
+	mi := &file_wire_log_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +1498,7 @@ func (x *MembershipChange) String() string {
 func (*MembershipChange) ProtoMessage() {}
 
 func (x *MembershipChange) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[6]
+	mi := &file_wire_log_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +1511,7 @@ func (x *MembershipChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MembershipChange.ProtoReflect.Descriptor instead.
 func (*MembershipChange) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{6}
+	return file_wire_log_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *MembershipChange) GetMembers() []*Member {
@@ -670,17 +1530,22 @@ func (x *MembershipChange) GetNextRaftId() uint64 {
 
 // Policy says which keys may do what. It is judged by every replica at apply,
 // as of the index before.
+//
+// A genesis names writers; its owner is the owner. From the first ChangePolicy on
+// grants say who is what, owners included, and writers is empty.
 type Policy struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Writers       [][]byte               `protobuf:"bytes,2,rep,name=writers,proto3" json:"writers,omitempty"` // public keys that may move refs; the owner always may
+	Writers       [][]byte               `protobuf:"bytes,2,rep,name=writers,proto3" json:"writers,omitempty"`         // public keys, of a genesis alone
+	Grants        []*Grant               `protobuf:"bytes,3,rep,name=grants,proto3" json:"grants,omitempty"`           // sorted by key; one owner at least; those of revoked keys stay
+	Protections   []*Protection          `protobuf:"bytes,4,rep,name=protections,proto3" json:"protections,omitempty"` // sorted by pattern
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_wire_log_proto_msgTypes[7]
+	mi := &file_wire_log_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +1557,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[7]
+	mi := &file_wire_log_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +1570,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{7}
+	return file_wire_log_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Policy) GetVersion() uint64 {
@@ -720,6 +1585,143 @@ func (x *Policy) GetWriters() [][]byte {
 		return x.Writers
 	}
 	return nil
+}
+
+func (x *Policy) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *Policy) GetProtections() []*Protection {
+	if x != nil {
+		return x.Protections
+	}
+	return nil
+}
+
+// Grant gives a key its role.
+type Grant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"` // Ed25519 public key, 32 bytes
+	Access        Access                 `protobuf:"varint,2,opt,name=access,proto3,enum=peer.wire.v1.Access" json:"access,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_wire_log_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Grant) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Grant) GetAccess() Access {
+	if x != nil {
+		return x.Access
+	}
+	return Access_ACCESS_NONE
+}
+
+// Protection is a rule for the refs that its pattern matches. A ref must satisfy
+// every rule that matches it.
+type Protection struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pattern       string                 `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"`                     // see replica.CheckPattern
+	Push          Access                 `protobuf:"varint,2,opt,name=push,proto3,enum=peer.wire.v1.Access" json:"push,omitempty"` // the least role that may move, make or delete the ref; none: nobody
+	NoForce       bool                   `protobuf:"varint,3,opt,name=no_force,json=noForce,proto3" json:"no_force,omitempty"`     // it moves forward only: the old object is an ancestor of the new one
+	NoDelete      bool                   `protobuf:"varint,4,opt,name=no_delete,json=noDelete,proto3" json:"no_delete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Protection) Reset() {
+	*x = Protection{}
+	mi := &file_wire_log_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Protection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Protection) ProtoMessage() {}
+
+func (x *Protection) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Protection.ProtoReflect.Descriptor instead.
+func (*Protection) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Protection) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *Protection) GetPush() Access {
+	if x != nil {
+		return x.Push
+	}
+	return Access_ACCESS_NONE
+}
+
+func (x *Protection) GetNoForce() bool {
+	if x != nil {
+		return x.NoForce
+	}
+	return false
+}
+
+func (x *Protection) GetNoDelete() bool {
+	if x != nil {
+		return x.NoDelete
+	}
+	return false
 }
 
 // Transaction is what a person signs to change a repository. It may commit
@@ -740,7 +1742,7 @@ type Transaction struct {
 
 func (x *Transaction) Reset() {
 	*x = Transaction{}
-	mi := &file_wire_log_proto_msgTypes[8]
+	mi := &file_wire_log_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +1754,7 @@ func (x *Transaction) String() string {
 func (*Transaction) ProtoMessage() {}
 
 func (x *Transaction) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[8]
+	mi := &file_wire_log_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +1767,7 @@ func (x *Transaction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Transaction.ProtoReflect.Descriptor instead.
 func (*Transaction) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{8}
+	return file_wire_log_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Transaction) GetGenesis() []byte {
@@ -834,6 +1836,8 @@ type Operation struct {
 	//	*Operation_ReleaseLock
 	//	*Operation_Configure
 	//	*Operation_Remove
+	//	*Operation_ChangePolicy
+	//	*Operation_ReplaceKey
 	Kind          isOperation_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -841,7 +1845,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_wire_log_proto_msgTypes[9]
+	mi := &file_wire_log_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +1857,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[9]
+	mi := &file_wire_log_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +1870,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{9}
+	return file_wire_log_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Operation) GetKind() isOperation_Kind {
@@ -930,6 +1934,24 @@ func (x *Operation) GetRemove() *Remove {
 	return nil
 }
 
+func (x *Operation) GetChangePolicy() *ChangePolicy {
+	if x != nil {
+		if x, ok := x.Kind.(*Operation_ChangePolicy); ok {
+			return x.ChangePolicy
+		}
+	}
+	return nil
+}
+
+func (x *Operation) GetReplaceKey() *ReplaceKey {
+	if x != nil {
+		if x, ok := x.Kind.(*Operation_ReplaceKey); ok {
+			return x.ReplaceKey
+		}
+	}
+	return nil
+}
+
 type isOperation_Kind interface {
 	isOperation_Kind()
 }
@@ -958,6 +1980,14 @@ type Operation_Remove struct {
 	Remove *Remove `protobuf:"bytes,6,opt,name=remove,proto3,oneof"`
 }
 
+type Operation_ChangePolicy struct {
+	ChangePolicy *ChangePolicy `protobuf:"bytes,7,opt,name=change_policy,json=changePolicy,proto3,oneof"`
+}
+
+type Operation_ReplaceKey struct {
+	ReplaceKey *ReplaceKey `protobuf:"bytes,8,opt,name=replace_key,json=replaceKey,proto3,oneof"`
+}
+
 func (*Operation_RefUpdate) isOperation_Kind() {}
 
 func (*Operation_SetHead) isOperation_Kind() {}
@@ -969,6 +1999,10 @@ func (*Operation_ReleaseLock) isOperation_Kind() {}
 func (*Operation_Configure) isOperation_Kind() {}
 
 func (*Operation_Remove) isOperation_Kind() {}
+
+func (*Operation_ChangePolicy) isOperation_Kind() {}
+
+func (*Operation_ReplaceKey) isOperation_Kind() {}
 
 // RefUpdate is a compare-and-swap on one ref.
 type RefUpdate struct {
@@ -982,7 +2016,7 @@ type RefUpdate struct {
 
 func (x *RefUpdate) Reset() {
 	*x = RefUpdate{}
-	mi := &file_wire_log_proto_msgTypes[10]
+	mi := &file_wire_log_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -994,7 +2028,7 @@ func (x *RefUpdate) String() string {
 func (*RefUpdate) ProtoMessage() {}
 
 func (x *RefUpdate) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[10]
+	mi := &file_wire_log_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1007,7 +2041,7 @@ func (x *RefUpdate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefUpdate.ProtoReflect.Descriptor instead.
 func (*RefUpdate) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{10}
+	return file_wire_log_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RefUpdate) GetName() string {
@@ -1042,7 +2076,7 @@ type SetHead struct {
 
 func (x *SetHead) Reset() {
 	*x = SetHead{}
-	mi := &file_wire_log_proto_msgTypes[11]
+	mi := &file_wire_log_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1054,7 +2088,7 @@ func (x *SetHead) String() string {
 func (*SetHead) ProtoMessage() {}
 
 func (x *SetHead) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[11]
+	mi := &file_wire_log_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1067,7 +2101,7 @@ func (x *SetHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetHead.ProtoReflect.Descriptor instead.
 func (*SetHead) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{11}
+	return file_wire_log_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *SetHead) GetOld() string {
@@ -1096,7 +2130,7 @@ type AcquireLock struct {
 
 func (x *AcquireLock) Reset() {
 	*x = AcquireLock{}
-	mi := &file_wire_log_proto_msgTypes[12]
+	mi := &file_wire_log_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1108,7 +2142,7 @@ func (x *AcquireLock) String() string {
 func (*AcquireLock) ProtoMessage() {}
 
 func (x *AcquireLock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[12]
+	mi := &file_wire_log_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1121,7 +2155,7 @@ func (x *AcquireLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLock.ProtoReflect.Descriptor instead.
 func (*AcquireLock) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{12}
+	return file_wire_log_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AcquireLock) GetTtlMs() int64 {
@@ -1155,7 +2189,7 @@ type ReleaseLock struct {
 
 func (x *ReleaseLock) Reset() {
 	*x = ReleaseLock{}
-	mi := &file_wire_log_proto_msgTypes[13]
+	mi := &file_wire_log_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +2201,7 @@ func (x *ReleaseLock) String() string {
 func (*ReleaseLock) ProtoMessage() {}
 
 func (x *ReleaseLock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[13]
+	mi := &file_wire_log_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +2214,7 @@ func (x *ReleaseLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLock.ProtoReflect.Descriptor instead.
 func (*ReleaseLock) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{13}
+	return file_wire_log_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ReleaseLock) GetToken() uint64 {
@@ -1194,14 +2228,15 @@ func (x *ReleaseLock) GetToken() uint64 {
 type Configure struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	OldVersion    uint64                 `protobuf:"varint,1,opt,name=old_version,json=oldVersion,proto3" json:"old_version,omitempty"`
-	Settings      *Settings              `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"` // its version is ignored: the entry's index becomes it
+	Settings      *Settings              `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`           // its version is ignored: the entry's index becomes it
+	Configuration []byte                 `protobuf:"bytes,3,opt,name=configuration,proto3" json:"configuration,omitempty"` // SHA-256 of the one in force that the owner confirms, so that proofs begin at it; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Configure) Reset() {
 	*x = Configure{}
-	mi := &file_wire_log_proto_msgTypes[14]
+	mi := &file_wire_log_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1213,7 +2248,7 @@ func (x *Configure) String() string {
 func (*Configure) ProtoMessage() {}
 
 func (x *Configure) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[14]
+	mi := &file_wire_log_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1226,7 +2261,7 @@ func (x *Configure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Configure.ProtoReflect.Descriptor instead.
 func (*Configure) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{14}
+	return file_wire_log_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Configure) GetOldVersion() uint64 {
@@ -1243,6 +2278,224 @@ func (x *Configure) GetSettings() *Settings {
 	return nil
 }
 
+func (x *Configure) GetConfiguration() []byte {
+	if x != nil {
+		return x.Configuration
+	}
+	return nil
+}
+
+// ChangePolicy changes what it names and leaves the rest. It names the version
+// that it changes; its entry's index becomes the next one.
+type ChangePolicy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OldVersion    uint64                 `protobuf:"varint,1,opt,name=old_version,json=oldVersion,proto3" json:"old_version,omitempty"`
+	Set           []*Grant               `protobuf:"bytes,2,rep,name=set,proto3" json:"set,omitempty"`             // none takes a role away
+	Protect       []*Protection          `protobuf:"bytes,3,rep,name=protect,proto3" json:"protect,omitempty"`     // in place of the rule with the same pattern, if there is one
+	Unprotect     []string               `protobuf:"bytes,4,rep,name=unprotect,proto3" json:"unprotect,omitempty"` // patterns
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePolicy) Reset() {
+	*x = ChangePolicy{}
+	mi := &file_wire_log_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePolicy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePolicy) ProtoMessage() {}
+
+func (x *ChangePolicy) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePolicy.ProtoReflect.Descriptor instead.
+func (*ChangePolicy) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ChangePolicy) GetOldVersion() uint64 {
+	if x != nil {
+		return x.OldVersion
+	}
+	return 0
+}
+
+func (x *ChangePolicy) GetSet() []*Grant {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *ChangePolicy) GetProtect() []*Protection {
+	if x != nil {
+		return x.Protect
+	}
+	return nil
+}
+
+func (x *ChangePolicy) GetUnprotect() []string {
+	if x != nil {
+		return x.Unprotect
+	}
+	return nil
+}
+
+// ReplaceKey revokes a key for good: it never has a role again, nor has what it
+// signed before and commits later. Another key may take over its role and its lock.
+// The key itself may sign that, and an owner. It names the version of the policy that
+// it changes; its entry's index becomes the next one.
+type ReplaceKey struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OldVersion    uint64                 `protobuf:"varint,1,opt,name=old_version,json=oldVersion,proto3" json:"old_version,omitempty"`
+	Old           []byte                 `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
+	New           []byte                 `protobuf:"bytes,3,opt,name=new,proto3" json:"new,omitempty"`         // empty: none
+	Consent       []byte                 `protobuf:"bytes,4,opt,name=consent,proto3" json:"consent,omitempty"` // signature of the new key over a Succession
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceKey) Reset() {
+	*x = ReplaceKey{}
+	mi := &file_wire_log_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceKey) ProtoMessage() {}
+
+func (x *ReplaceKey) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceKey.ProtoReflect.Descriptor instead.
+func (*ReplaceKey) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ReplaceKey) GetOldVersion() uint64 {
+	if x != nil {
+		return x.OldVersion
+	}
+	return 0
+}
+
+func (x *ReplaceKey) GetOld() []byte {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
+func (x *ReplaceKey) GetNew() []byte {
+	if x != nil {
+		return x.New
+	}
+	return nil
+}
+
+func (x *ReplaceKey) GetConsent() []byte {
+	if x != nil {
+		return x.Consent
+	}
+	return nil
+}
+
+// Succession is what a key signs that agrees to take the place of another.
+type Succession struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Genesis       []byte                 `protobuf:"bytes,1,opt,name=genesis,proto3" json:"genesis,omitempty"` // hash
+	Old           []byte                 `protobuf:"bytes,2,opt,name=old,proto3" json:"old,omitempty"`
+	New           []byte                 `protobuf:"bytes,3,opt,name=new,proto3" json:"new,omitempty"`
+	Version       uint64                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"` // of the policy that this changes
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Succession) Reset() {
+	*x = Succession{}
+	mi := &file_wire_log_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Succession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Succession) ProtoMessage() {}
+
+func (x *Succession) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Succession.ProtoReflect.Descriptor instead.
+func (*Succession) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Succession) GetGenesis() []byte {
+	if x != nil {
+		return x.Genesis
+	}
+	return nil
+}
+
+func (x *Succession) GetOld() []byte {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
+func (x *Succession) GetNew() []byte {
+	if x != nil {
+		return x.New
+	}
+	return nil
+}
+
+func (x *Succession) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 // Remove ends the repository. Only an owner may; the tombstone stays.
 type Remove struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1253,7 +2506,7 @@ type Remove struct {
 
 func (x *Remove) Reset() {
 	*x = Remove{}
-	mi := &file_wire_log_proto_msgTypes[15]
+	mi := &file_wire_log_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +2518,7 @@ func (x *Remove) String() string {
 func (*Remove) ProtoMessage() {}
 
 func (x *Remove) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[15]
+	mi := &file_wire_log_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +2531,7 @@ func (x *Remove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remove.ProtoReflect.Descriptor instead.
 func (*Remove) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{15}
+	return file_wire_log_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Remove) GetReason() string {
@@ -1299,14 +2552,16 @@ type Entry struct {
 	Collect     *Collect               `protobuf:"bytes,5,opt,name=collect,proto3" json:"collect,omitempty"`
 	// What the leader's table was when it proposed this entry. A replica whose own
 	// was another diverged.
-	State         *StateHash `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	State *StateHash `protobuf:"bytes,6,opt,name=state,proto3" json:"state,omitempty"`
+	// What the leader found about the objects of protected refs.
+	Ancestry      []*Ancestry `protobuf:"bytes,7,rep,name=ancestry,proto3" json:"ancestry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Entry) Reset() {
 	*x = Entry{}
-	mi := &file_wire_log_proto_msgTypes[16]
+	mi := &file_wire_log_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +2573,7 @@ func (x *Entry) String() string {
 func (*Entry) ProtoMessage() {}
 
 func (x *Entry) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[16]
+	mi := &file_wire_log_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +2586,7 @@ func (x *Entry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Entry.ProtoReflect.Descriptor instead.
 func (*Entry) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{16}
+	return file_wire_log_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Entry) GetVersion() uint32 {
@@ -1376,6 +2631,67 @@ func (x *Entry) GetState() *StateHash {
 	return nil
 }
 
+func (x *Entry) GetAncestry() []*Ancestry {
+	if x != nil {
+		return x.Ancestry
+	}
+	return nil
+}
+
+// Ancestry says that the commit old is an ancestor of the commit new. It is true
+// for ever or it never was, so any replica that has the objects can check it.
+type Ancestry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Old           []byte                 `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"` // raw object IDs
+	New           []byte                 `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ancestry) Reset() {
+	*x = Ancestry{}
+	mi := &file_wire_log_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ancestry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ancestry) ProtoMessage() {}
+
+func (x *Ancestry) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_log_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ancestry.ProtoReflect.Descriptor instead.
+func (*Ancestry) Descriptor() ([]byte, []int) {
+	return file_wire_log_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Ancestry) GetOld() []byte {
+	if x != nil {
+		return x.Old
+	}
+	return nil
+}
+
+func (x *Ancestry) GetNew() []byte {
+	if x != nil {
+		return x.New
+	}
+	return nil
+}
+
 // Collect raises the floor: objects that no state from it on reaches may go, and
 // a transaction with an older base must be signed again.
 type Collect struct {
@@ -1387,7 +2703,7 @@ type Collect struct {
 
 func (x *Collect) Reset() {
 	*x = Collect{}
-	mi := &file_wire_log_proto_msgTypes[17]
+	mi := &file_wire_log_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1399,7 +2715,7 @@ func (x *Collect) String() string {
 func (*Collect) ProtoMessage() {}
 
 func (x *Collect) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[17]
+	mi := &file_wire_log_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1412,7 +2728,7 @@ func (x *Collect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Collect.ProtoReflect.Descriptor instead.
 func (*Collect) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{17}
+	return file_wire_log_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Collect) GetFloor() uint64 {
@@ -1434,7 +2750,7 @@ type StateHash struct {
 
 func (x *StateHash) Reset() {
 	*x = StateHash{}
-	mi := &file_wire_log_proto_msgTypes[18]
+	mi := &file_wire_log_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +2762,7 @@ func (x *StateHash) String() string {
 func (*StateHash) ProtoMessage() {}
 
 func (x *StateHash) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[18]
+	mi := &file_wire_log_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +2775,7 @@ func (x *StateHash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateHash.ProtoReflect.Descriptor instead.
 func (*StateHash) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{18}
+	return file_wire_log_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *StateHash) GetIndex() uint64 {
@@ -1500,7 +2816,7 @@ type Payload struct {
 
 func (x *Payload) Reset() {
 	*x = Payload{}
-	mi := &file_wire_log_proto_msgTypes[19]
+	mi := &file_wire_log_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1512,7 +2828,7 @@ func (x *Payload) String() string {
 func (*Payload) ProtoMessage() {}
 
 func (x *Payload) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[19]
+	mi := &file_wire_log_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1525,7 +2841,7 @@ func (x *Payload) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payload.ProtoReflect.Descriptor instead.
 func (*Payload) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{19}
+	return file_wire_log_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Payload) GetName() string {
@@ -1587,7 +2903,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_wire_log_proto_msgTypes[20]
+	mi := &file_wire_log_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1599,7 +2915,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[20]
+	mi := &file_wire_log_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1612,7 +2928,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{20}
+	return file_wire_log_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Result) GetCode() Code {
@@ -1645,7 +2961,7 @@ type Outcome struct {
 
 func (x *Outcome) Reset() {
 	*x = Outcome{}
-	mi := &file_wire_log_proto_msgTypes[21]
+	mi := &file_wire_log_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1657,7 +2973,7 @@ func (x *Outcome) String() string {
 func (*Outcome) ProtoMessage() {}
 
 func (x *Outcome) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[21]
+	mi := &file_wire_log_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1670,7 +2986,7 @@ func (x *Outcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
 func (*Outcome) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{21}
+	return file_wire_log_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Outcome) GetIndex() uint64 {
@@ -1734,7 +3050,7 @@ type Ref struct {
 
 func (x *Ref) Reset() {
 	*x = Ref{}
-	mi := &file_wire_log_proto_msgTypes[22]
+	mi := &file_wire_log_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1746,7 +3062,7 @@ func (x *Ref) String() string {
 func (*Ref) ProtoMessage() {}
 
 func (x *Ref) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[22]
+	mi := &file_wire_log_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1759,7 +3075,7 @@ func (x *Ref) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ref.ProtoReflect.Descriptor instead.
 func (*Ref) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{22}
+	return file_wire_log_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Ref) GetName() string {
@@ -1797,7 +3113,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_wire_log_proto_msgTypes[23]
+	mi := &file_wire_log_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +3125,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[23]
+	mi := &file_wire_log_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +3138,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{23}
+	return file_wire_log_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Lock) GetOwner() []byte {
@@ -1858,7 +3174,7 @@ type TableMeta struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"` // last entry applied
 	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
-	Chain         []byte                 `protobuf:"bytes,3,opt,name=chain,proto3" json:"chain,omitempty"` // SHA-256 over the previous chain, the index, the term and the entry
+	Chain         []byte                 `protobuf:"bytes,3,opt,name=chain,proto3" json:"chain,omitempty"` // over all entries so far; see Link
 	StampUnixMs   int64                  `protobuf:"varint,4,opt,name=stamp_unix_ms,json=stampUnixMs,proto3" json:"stamp_unix_ms,omitempty"`
 	Head          string                 `protobuf:"bytes,5,opt,name=head,proto3" json:"head,omitempty"`
 	Policy        *Policy                `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"`
@@ -1870,13 +3186,15 @@ type TableMeta struct {
 	Floor         uint64                 `protobuf:"varint,12,opt,name=floor,proto3" json:"floor,omitempty"`                      // see Collect
 	RefsHash      []byte                 `protobuf:"bytes,13,opt,name=refs_hash,json=refsHash,proto3" json:"refs_hash,omitempty"` // the running hash of the set of refs
 	Tombstone     *Tombstone             `protobuf:"bytes,14,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
+	Successions   []*Signed              `protobuf:"bytes,16,rep,name=successions,proto3" json:"successions,omitempty"`                        // of the owner of the genesis; see Lineage
+	ChainVersion  uint32                 `protobuf:"varint,15,opt,name=chain_version,json=chainVersion,proto3" json:"chain_version,omitempty"` // how the chain is made: 1; 0 was before receipts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TableMeta) Reset() {
 	*x = TableMeta{}
-	mi := &file_wire_log_proto_msgTypes[24]
+	mi := &file_wire_log_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +3206,7 @@ func (x *TableMeta) String() string {
 func (*TableMeta) ProtoMessage() {}
 
 func (x *TableMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[24]
+	mi := &file_wire_log_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +3219,7 @@ func (x *TableMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableMeta.ProtoReflect.Descriptor instead.
 func (*TableMeta) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{24}
+	return file_wire_log_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TableMeta) GetIndex() uint64 {
@@ -2002,6 +3320,20 @@ func (x *TableMeta) GetTombstone() *Tombstone {
 	return nil
 }
 
+func (x *TableMeta) GetSuccessions() []*Signed {
+	if x != nil {
+		return x.Successions
+	}
+	return nil
+}
+
+func (x *TableMeta) GetChainVersion() uint32 {
+	if x != nil {
+		return x.ChainVersion
+	}
+	return 0
+}
+
 // Tombstone says that the owner removed the repository, and proves it.
 type Tombstone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2014,7 +3346,7 @@ type Tombstone struct {
 
 func (x *Tombstone) Reset() {
 	*x = Tombstone{}
-	mi := &file_wire_log_proto_msgTypes[25]
+	mi := &file_wire_log_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +3358,7 @@ func (x *Tombstone) String() string {
 func (*Tombstone) ProtoMessage() {}
 
 func (x *Tombstone) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[25]
+	mi := &file_wire_log_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +3371,7 @@ func (x *Tombstone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tombstone.ProtoReflect.Descriptor instead.
 func (*Tombstone) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{25}
+	return file_wire_log_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Tombstone) GetIndex() uint64 {
@@ -2075,7 +3407,7 @@ type Retired struct {
 
 func (x *Retired) Reset() {
 	*x = Retired{}
-	mi := &file_wire_log_proto_msgTypes[26]
+	mi := &file_wire_log_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +3419,7 @@ func (x *Retired) String() string {
 func (*Retired) ProtoMessage() {}
 
 func (x *Retired) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[26]
+	mi := &file_wire_log_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +3432,7 @@ func (x *Retired) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retired.ProtoReflect.Descriptor instead.
 func (*Retired) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{26}
+	return file_wire_log_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Retired) GetOid() []byte {
@@ -2132,13 +3464,17 @@ type TableSnapshot struct {
 	Refs          []*Ref                 `protobuf:"bytes,3,rep,name=refs,proto3" json:"refs,omitempty"`
 	Outcomes      []*Outcome             `protobuf:"bytes,4,rep,name=outcomes,proto3" json:"outcomes,omitempty"`
 	Retired       []*Retired             `protobuf:"bytes,5,rep,name=retired,proto3" json:"retired,omitempty"` // since the floor
+	Policy        *Policy                `protobuf:"bytes,8,opt,name=policy,proto3" json:"policy,omitempty"`   // absent as long as it is the genesis's
+	Lineage       *Lineage               `protobuf:"bytes,10,opt,name=lineage,proto3" json:"lineage,omitempty"`
+	Kept          []*Kept                `protobuf:"bytes,20,rep,name=kept,proto3" json:"kept,omitempty"`                                        // that set a ref which nothing moved since, by index
+	PolicyChanges []*Kept                `protobuf:"bytes,21,rep,name=policy_changes,json=policyChanges,proto3" json:"policy_changes,omitempty"` // all, oldest first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TableSnapshot) Reset() {
 	*x = TableSnapshot{}
-	mi := &file_wire_log_proto_msgTypes[27]
+	mi := &file_wire_log_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2150,7 +3486,7 @@ func (x *TableSnapshot) String() string {
 func (*TableSnapshot) ProtoMessage() {}
 
 func (x *TableSnapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_log_proto_msgTypes[27]
+	mi := &file_wire_log_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2163,7 +3499,7 @@ func (x *TableSnapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TableSnapshot.ProtoReflect.Descriptor instead.
 func (*TableSnapshot) Descriptor() ([]byte, []int) {
-	return file_wire_log_proto_rawDescGZIP(), []int{27}
+	return file_wire_log_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TableSnapshot) GetGenesis() *Signed {
@@ -2201,6 +3537,34 @@ func (x *TableSnapshot) GetRetired() []*Retired {
 	return nil
 }
 
+func (x *TableSnapshot) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *TableSnapshot) GetLineage() *Lineage {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
+func (x *TableSnapshot) GetKept() []*Kept {
+	if x != nil {
+		return x.Kept
+	}
+	return nil
+}
+
+func (x *TableSnapshot) GetPolicyChanges() []*Kept {
+	if x != nil {
+		return x.PolicyChanges
+	}
+	return nil
+}
+
 var File_wire_log_proto protoreflect.FileDescriptor
 
 const file_wire_log_proto_rawDesc = "" +
@@ -2209,7 +3573,7 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x06Signed\x12\x12\n" +
 	"\x04body\x18\x01 \x01(\fR\x04body\x12\x16\n" +
 	"\x06signer\x18\x02 \x01(\fR\x06signer\x12\x1c\n" +
-	"\tsignature\x18\x03 \x01(\fR\tsignature\"\x9f\x02\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\"\xb9\x02\n" +
 	"\aGenesis\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x14\n" +
 	"\x05owner\x18\x02 \x01(\fR\x05owner\x12\x12\n" +
@@ -2218,7 +3582,8 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x0edefault_branch\x18\x05 \x01(\tR\rdefaultBranch\x12.\n" +
 	"\amembers\x18\x06 \x03(\v2\x14.peer.wire.v1.MemberR\amembers\x12,\n" +
 	"\x06policy\x18\a \x01(\v2\x14.peer.wire.v1.PolicyR\x06policy\x12&\n" +
-	"\x0fcreated_unix_ms\x18\b \x01(\x03R\rcreatedUnixMs\"\x9f\x01\n" +
+	"\x0fcreated_unix_ms\x18\b \x01(\x03R\rcreatedUnixMs\x12\x18\n" +
+	"\aprivate\x18\t \x01(\bR\aprivate\"\x9f\x01\n" +
 	"\x06Member\x12\x17\n" +
 	"\araft_id\x18\x01 \x01(\x04R\x06raftId\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12\x14\n" +
@@ -2228,7 +3593,76 @@ const file_wire_log_proto_rawDesc = "" +
 	"\fIntroduction\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x12\n" +
 	"\x04peer\x18\x02 \x01(\fR\x04peer\x12\x17\n" +
-	"\araft_id\x18\x03 \x01(\x04R\x06raftId\"\xc9\x01\n" +
+	"\araft_id\x18\x03 \x01(\x04R\x06raftId\"\xa9\x01\n" +
+	"\rConfiguration\x12\x18\n" +
+	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x1a\n" +
+	"\bprevious\x18\x04 \x01(\fR\bprevious\x12,\n" +
+	"\x06voters\x18\x05 \x03(\v2\x14.peer.wire.v1.MemberR\x06voters\"r\n" +
+	"\vCertificate\x12$\n" +
+	"\rconfiguration\x18\x01 \x01(\fR\rconfiguration\x12=\n" +
+	"\fendorsements\x18\x02 \x03(\v2\x19.peer.wire.v1.EndorsementR\fendorsements\"D\n" +
+	"\vEndorsement\x12\x17\n" +
+	"\araft_id\x18\x01 \x01(\x04R\x06raftId\x12\x1c\n" +
+	"\tsignature\x18\x02 \x01(\fR\tsignature\"\xdc\x01\n" +
+	"\aLineage\x124\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\n" +
+	"checkpoint\x12$\n" +
+	"\rconfiguration\x18\x02 \x01(\fR\rconfiguration\x12=\n" +
+	"\fcertificates\x18\x03 \x03(\v2\x19.peer.wire.v1.CertificateR\fcertificates\x126\n" +
+	"\vsuccessions\x18\x04 \x03(\v2\x14.peer.wire.v1.SignedR\vsuccessions\"\xaa\x01\n" +
+	"\bPosition\x12\x18\n" +
+	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12$\n" +
+	"\rconfiguration\x18\x03 \x01(\fR\rconfiguration\x12\x12\n" +
+	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05index\x18\x05 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05chain\x18\x06 \x01(\fR\x05chain\"\xbf\x01\n" +
+	"\x05Claim\x12\x18\n" +
+	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12$\n" +
+	"\rconfiguration\x18\x03 \x01(\fR\rconfiguration\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05chain\x18\x05 \x01(\fR\x05chain\x12\x12\n" +
+	"\x04refs\x18\x06 \x01(\fR\x04refs\x12\x16\n" +
+	"\x06policy\x18\a \x01(\fR\x06policy\"T\n" +
+	"\x04Kept\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x126\n" +
+	"\vtransaction\x18\x02 \x01(\v2\x14.peer.wire.v1.SignedR\vtransaction\"n\n" +
+	"\x04Held\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x1c\n" +
+	"\tsignature\x18\x04 \x01(\fR\tsignature\"f\n" +
+	"\x04Link\x12\x12\n" +
+	"\x04term\x18\x01 \x01(\x04R\x04term\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12 \n" +
+	"\vtransaction\x18\x03 \x01(\fR\vtransaction\x12\x14\n" +
+	"\x05entry\x18\x04 \x01(\fR\x05entry\"\xb3\x02\n" +
+	"\aReceipt\x12.\n" +
+	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x126\n" +
+	"\vtransaction\x18\x02 \x01(\v2\x14.peer.wire.v1.SignedR\vtransaction\x12/\n" +
+	"\alineage\x18\x03 \x01(\v2\x15.peer.wire.v1.LineageR\alineage\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06before\x18\x05 \x01(\fR\x06before\x12(\n" +
+	"\x05links\x18\x06 \x03(\v2\x12.peer.wire.v1.LinkR\x05links\x127\n" +
+	"\n" +
+	"signatures\x18\a \x03(\v2\x17.peer.wire.v1.SignatureR\n" +
+	"signatures\"X\n" +
+	"\tSignature\x12\x17\n" +
+	"\araft_id\x18\x01 \x01(\x04R\x06raftId\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x1c\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\"\xc9\x01\n" +
 	"\bSettings\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x1a\n" +
 	"\breplicas\x18\x02 \x01(\rR\breplicas\x12\x19\n" +
@@ -2245,10 +3679,21 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x10MembershipChange\x12.\n" +
 	"\amembers\x18\x01 \x03(\v2\x14.peer.wire.v1.MemberR\amembers\x12 \n" +
 	"\fnext_raft_id\x18\x02 \x01(\x04R\n" +
-	"nextRaftId\"<\n" +
+	"nextRaftId\"\xa5\x01\n" +
 	"\x06Policy\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\x12\x18\n" +
-	"\awriters\x18\x02 \x03(\fR\awriters\"\xef\x01\n" +
+	"\awriters\x18\x02 \x03(\fR\awriters\x12+\n" +
+	"\x06grants\x18\x03 \x03(\v2\x13.peer.wire.v1.GrantR\x06grants\x12:\n" +
+	"\vprotections\x18\x04 \x03(\v2\x18.peer.wire.v1.ProtectionR\vprotections\"G\n" +
+	"\x05Grant\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\fR\x03key\x12,\n" +
+	"\x06access\x18\x02 \x01(\x0e2\x14.peer.wire.v1.AccessR\x06access\"\x88\x01\n" +
+	"\n" +
+	"Protection\x12\x18\n" +
+	"\apattern\x18\x01 \x01(\tR\apattern\x12(\n" +
+	"\x04push\x18\x02 \x01(\x0e2\x14.peer.wire.v1.AccessR\x04push\x12\x19\n" +
+	"\bno_force\x18\x03 \x01(\bR\anoForce\x12\x1b\n" +
+	"\tno_delete\x18\x04 \x01(\bR\bnoDelete\"\xef\x01\n" +
 	"\vTransaction\x12\x18\n" +
 	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x16\n" +
 	"\x06signer\x18\x02 \x01(\fR\x06signer\x12\x0e\n" +
@@ -2259,7 +3704,7 @@ const file_wire_log_proto_rawDesc = "" +
 	"\n" +
 	"operations\x18\a \x03(\v2\x17.peer.wire.v1.OperationR\n" +
 	"operations\x12!\n" +
-	"\fpush_options\x18\b \x03(\tR\vpushOptions\"\xea\x02\n" +
+	"\fpush_options\x18\b \x03(\tR\vpushOptions\"\xea\x03\n" +
 	"\tOperation\x128\n" +
 	"\n" +
 	"ref_update\x18\x01 \x01(\v2\x17.peer.wire.v1.RefUpdateH\x00R\trefUpdate\x122\n" +
@@ -2267,7 +3712,10 @@ const file_wire_log_proto_rawDesc = "" +
 	"\facquire_lock\x18\x03 \x01(\v2\x19.peer.wire.v1.AcquireLockH\x00R\vacquireLock\x12>\n" +
 	"\frelease_lock\x18\x04 \x01(\v2\x19.peer.wire.v1.ReleaseLockH\x00R\vreleaseLock\x127\n" +
 	"\tconfigure\x18\x05 \x01(\v2\x17.peer.wire.v1.ConfigureH\x00R\tconfigure\x12.\n" +
-	"\x06remove\x18\x06 \x01(\v2\x14.peer.wire.v1.RemoveH\x00R\x06removeB\x06\n" +
+	"\x06remove\x18\x06 \x01(\v2\x14.peer.wire.v1.RemoveH\x00R\x06remove\x12A\n" +
+	"\rchange_policy\x18\a \x01(\v2\x1a.peer.wire.v1.ChangePolicyH\x00R\fchangePolicy\x12;\n" +
+	"\vreplace_key\x18\b \x01(\v2\x18.peer.wire.v1.ReplaceKeyH\x00R\n" +
+	"replaceKeyB\x06\n" +
 	"\x04kind\"C\n" +
 	"\tRefUpdate\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
@@ -2281,20 +3729,44 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05token\x18\x03 \x01(\x04R\x05token\"#\n" +
 	"\vReleaseLock\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\x04R\x05token\"`\n" +
+	"\x05token\x18\x01 \x01(\x04R\x05token\"\x86\x01\n" +
 	"\tConfigure\x12\x1f\n" +
 	"\vold_version\x18\x01 \x01(\x04R\n" +
 	"oldVersion\x122\n" +
-	"\bsettings\x18\x02 \x01(\v2\x16.peer.wire.v1.SettingsR\bsettings\" \n" +
+	"\bsettings\x18\x02 \x01(\v2\x16.peer.wire.v1.SettingsR\bsettings\x12$\n" +
+	"\rconfiguration\x18\x03 \x01(\fR\rconfiguration\"\xa8\x01\n" +
+	"\fChangePolicy\x12\x1f\n" +
+	"\vold_version\x18\x01 \x01(\x04R\n" +
+	"oldVersion\x12%\n" +
+	"\x03set\x18\x02 \x03(\v2\x13.peer.wire.v1.GrantR\x03set\x122\n" +
+	"\aprotect\x18\x03 \x03(\v2\x18.peer.wire.v1.ProtectionR\aprotect\x12\x1c\n" +
+	"\tunprotect\x18\x04 \x03(\tR\tunprotect\"k\n" +
+	"\n" +
+	"ReplaceKey\x12\x1f\n" +
+	"\vold_version\x18\x01 \x01(\x04R\n" +
+	"oldVersion\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\fR\x03old\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\fR\x03new\x12\x18\n" +
+	"\aconsent\x18\x04 \x01(\fR\aconsent\"d\n" +
+	"\n" +
+	"Succession\x12\x18\n" +
+	"\agenesis\x18\x01 \x01(\fR\agenesis\x12\x10\n" +
+	"\x03old\x18\x02 \x01(\fR\x03old\x12\x10\n" +
+	"\x03new\x18\x03 \x01(\fR\x03new\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\x04R\aversion\" \n" +
 	"\x06Remove\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x8e\x02\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\xc2\x02\n" +
 	"\x05Entry\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\"\n" +
 	"\rstamp_unix_ms\x18\x02 \x01(\x03R\vstampUnixMs\x126\n" +
 	"\vtransaction\x18\x03 \x01(\v2\x14.peer.wire.v1.SignedR\vtransaction\x12/\n" +
 	"\apayload\x18\x04 \x01(\v2\x15.peer.wire.v1.PayloadR\apayload\x12/\n" +
 	"\acollect\x18\x05 \x01(\v2\x15.peer.wire.v1.CollectR\acollect\x12-\n" +
-	"\x05state\x18\x06 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\"\x1f\n" +
+	"\x05state\x18\x06 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\x122\n" +
+	"\bancestry\x18\a \x03(\v2\x16.peer.wire.v1.AncestryR\bancestry\".\n" +
+	"\bAncestry\x12\x10\n" +
+	"\x03old\x18\x01 \x01(\fR\x03old\x12\x10\n" +
+	"\x03new\x18\x02 \x01(\fR\x03new\"\x1f\n" +
 	"\aCollect\x12\x14\n" +
 	"\x05floor\x18\x01 \x01(\x04R\x05floor\"K\n" +
 	"\tStateHash\x12\x14\n" +
@@ -2332,7 +3804,7 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x05owner\x18\x01 \x01(\fR\x05owner\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12&\n" +
 	"\x0fexpires_unix_ms\x18\x03 \x01(\x03R\rexpiresUnixMs\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xee\x03\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\xcb\x04\n" +
 	"\tTableMeta\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -2349,7 +3821,9 @@ const file_wire_log_proto_rawDesc = "" +
 	"\bsettings\x18\v \x01(\v2\x16.peer.wire.v1.SettingsR\bsettings\x12\x14\n" +
 	"\x05floor\x18\f \x01(\x04R\x05floor\x12\x1b\n" +
 	"\trefs_hash\x18\r \x01(\fR\brefsHash\x125\n" +
-	"\ttombstone\x18\x0e \x01(\v2\x17.peer.wire.v1.TombstoneR\ttombstone\"}\n" +
+	"\ttombstone\x18\x0e \x01(\v2\x17.peer.wire.v1.TombstoneR\ttombstone\x126\n" +
+	"\vsuccessions\x18\x10 \x03(\v2\x14.peer.wire.v1.SignedR\vsuccessions\x12#\n" +
+	"\rchain_version\x18\x0f \x01(\rR\fchainVersion\"}\n" +
 	"\tTombstone\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\"\n" +
 	"\rstamp_unix_ms\x18\x02 \x01(\x03R\vstampUnixMs\x126\n" +
@@ -2357,19 +3831,31 @@ const file_wire_log_proto_rawDesc = "" +
 	"\aRetired\x12\x10\n" +
 	"\x03oid\x18\x01 \x01(\fR\x03oid\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\"\n" +
-	"\rstamp_unix_ms\x18\x03 \x01(\x03R\vstampUnixMs\"\xf7\x01\n" +
+	"\rstamp_unix_ms\x18\x03 \x01(\x03R\vstampUnixMs\"\xb9\x03\n" +
 	"\rTableSnapshot\x12.\n" +
 	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12+\n" +
 	"\x04meta\x18\x02 \x01(\v2\x17.peer.wire.v1.TableMetaR\x04meta\x12%\n" +
 	"\x04refs\x18\x03 \x03(\v2\x11.peer.wire.v1.RefR\x04refs\x121\n" +
 	"\boutcomes\x18\x04 \x03(\v2\x15.peer.wire.v1.OutcomeR\boutcomes\x12/\n" +
-	"\aretired\x18\x05 \x03(\v2\x15.peer.wire.v1.RetiredR\aretired*N\n" +
+	"\aretired\x18\x05 \x03(\v2\x15.peer.wire.v1.RetiredR\aretired\x12,\n" +
+	"\x06policy\x18\b \x01(\v2\x14.peer.wire.v1.PolicyR\x06policy\x12/\n" +
+	"\alineage\x18\n" +
+	" \x01(\v2\x15.peer.wire.v1.LineageR\alineage\x12&\n" +
+	"\x04kept\x18\x14 \x03(\v2\x12.peer.wire.v1.KeptR\x04kept\x129\n" +
+	"\x0epolicy_changes\x18\x15 \x03(\v2\x12.peer.wire.v1.KeptR\rpolicyChanges*N\n" +
 	"\x04Role\x12\x0e\n" +
 	"\n" +
 	"ROLE_VOTER\x10\x00\x12\x10\n" +
 	"\fROLE_LEARNER\x10\x01\x12\x11\n" +
 	"\rROLE_INCOMING\x10\x02\x12\x11\n" +
-	"\rROLE_OUTGOING\x10\x03*\x92\x02\n" +
+	"\rROLE_OUTGOING\x10\x03*\x85\x01\n" +
+	"\x06Access\x12\x0f\n" +
+	"\vACCESS_NONE\x10\x00\x12\x1b\n" +
+	"\x0eACCESS_REVOKED\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x12\x11\n" +
+	"\rACCESS_READER\x10\x01\x12\x11\n" +
+	"\rACCESS_WRITER\x10\x02\x12\x15\n" +
+	"\x11ACCESS_MAINTAINER\x10\x03\x12\x10\n" +
+	"\fACCESS_OWNER\x10\x04*\xbd\x02\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2386,7 +3872,9 @@ const file_wire_log_proto_rawDesc = "" +
 	"\x12\x11\n" +
 	"\rCODE_NOT_HELD\x10\v\x12\x10\n" +
 	"\fCODE_REMOVED\x10\f\x12\x13\n" +
-	"\x0fCODE_LIST_AGAIN\x10\rB\vZ\tpeer/wireb\x06proto3"
+	"\x0fCODE_LIST_AGAIN\x10\r\x12\x14\n" +
+	"\x10CODE_NOT_FORWARD\x10\x0e\x12\x13\n" +
+	"\x0fCODE_LAST_OWNER\x10\x0fB\vZ\tpeer/wireb\x06proto3"
 
 var (
 	file_wire_log_proto_rawDescOnce sync.Once
@@ -2400,78 +3888,121 @@ func file_wire_log_proto_rawDescGZIP() []byte {
 	return file_wire_log_proto_rawDescData
 }
 
-var file_wire_log_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_wire_log_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_wire_log_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_wire_log_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_wire_log_proto_goTypes = []any{
 	(Role)(0),                // 0: peer.wire.v1.Role
-	(Code)(0),                // 1: peer.wire.v1.Code
-	(*Signed)(nil),           // 2: peer.wire.v1.Signed
-	(*Genesis)(nil),          // 3: peer.wire.v1.Genesis
-	(*Member)(nil),           // 4: peer.wire.v1.Member
-	(*Introduction)(nil),     // 5: peer.wire.v1.Introduction
-	(*Settings)(nil),         // 6: peer.wire.v1.Settings
-	(*Priority)(nil),         // 7: peer.wire.v1.Priority
-	(*MembershipChange)(nil), // 8: peer.wire.v1.MembershipChange
-	(*Policy)(nil),           // 9: peer.wire.v1.Policy
-	(*Transaction)(nil),      // 10: peer.wire.v1.Transaction
-	(*Operation)(nil),        // 11: peer.wire.v1.Operation
-	(*RefUpdate)(nil),        // 12: peer.wire.v1.RefUpdate
-	(*SetHead)(nil),          // 13: peer.wire.v1.SetHead
-	(*AcquireLock)(nil),      // 14: peer.wire.v1.AcquireLock
-	(*ReleaseLock)(nil),      // 15: peer.wire.v1.ReleaseLock
-	(*Configure)(nil),        // 16: peer.wire.v1.Configure
-	(*Remove)(nil),           // 17: peer.wire.v1.Remove
-	(*Entry)(nil),            // 18: peer.wire.v1.Entry
-	(*Collect)(nil),          // 19: peer.wire.v1.Collect
-	(*StateHash)(nil),        // 20: peer.wire.v1.StateHash
-	(*Payload)(nil),          // 21: peer.wire.v1.Payload
-	(*Result)(nil),           // 22: peer.wire.v1.Result
-	(*Outcome)(nil),          // 23: peer.wire.v1.Outcome
-	(*Ref)(nil),              // 24: peer.wire.v1.Ref
-	(*Lock)(nil),             // 25: peer.wire.v1.Lock
-	(*TableMeta)(nil),        // 26: peer.wire.v1.TableMeta
-	(*Tombstone)(nil),        // 27: peer.wire.v1.Tombstone
-	(*Retired)(nil),          // 28: peer.wire.v1.Retired
-	(*TableSnapshot)(nil),    // 29: peer.wire.v1.TableSnapshot
+	(Access)(0),              // 1: peer.wire.v1.Access
+	(Code)(0),                // 2: peer.wire.v1.Code
+	(*Signed)(nil),           // 3: peer.wire.v1.Signed
+	(*Genesis)(nil),          // 4: peer.wire.v1.Genesis
+	(*Member)(nil),           // 5: peer.wire.v1.Member
+	(*Introduction)(nil),     // 6: peer.wire.v1.Introduction
+	(*Configuration)(nil),    // 7: peer.wire.v1.Configuration
+	(*Certificate)(nil),      // 8: peer.wire.v1.Certificate
+	(*Endorsement)(nil),      // 9: peer.wire.v1.Endorsement
+	(*Lineage)(nil),          // 10: peer.wire.v1.Lineage
+	(*Position)(nil),         // 11: peer.wire.v1.Position
+	(*Claim)(nil),            // 12: peer.wire.v1.Claim
+	(*Kept)(nil),             // 13: peer.wire.v1.Kept
+	(*Held)(nil),             // 14: peer.wire.v1.Held
+	(*Link)(nil),             // 15: peer.wire.v1.Link
+	(*Receipt)(nil),          // 16: peer.wire.v1.Receipt
+	(*Signature)(nil),        // 17: peer.wire.v1.Signature
+	(*Settings)(nil),         // 18: peer.wire.v1.Settings
+	(*Priority)(nil),         // 19: peer.wire.v1.Priority
+	(*MembershipChange)(nil), // 20: peer.wire.v1.MembershipChange
+	(*Policy)(nil),           // 21: peer.wire.v1.Policy
+	(*Grant)(nil),            // 22: peer.wire.v1.Grant
+	(*Protection)(nil),       // 23: peer.wire.v1.Protection
+	(*Transaction)(nil),      // 24: peer.wire.v1.Transaction
+	(*Operation)(nil),        // 25: peer.wire.v1.Operation
+	(*RefUpdate)(nil),        // 26: peer.wire.v1.RefUpdate
+	(*SetHead)(nil),          // 27: peer.wire.v1.SetHead
+	(*AcquireLock)(nil),      // 28: peer.wire.v1.AcquireLock
+	(*ReleaseLock)(nil),      // 29: peer.wire.v1.ReleaseLock
+	(*Configure)(nil),        // 30: peer.wire.v1.Configure
+	(*ChangePolicy)(nil),     // 31: peer.wire.v1.ChangePolicy
+	(*ReplaceKey)(nil),       // 32: peer.wire.v1.ReplaceKey
+	(*Succession)(nil),       // 33: peer.wire.v1.Succession
+	(*Remove)(nil),           // 34: peer.wire.v1.Remove
+	(*Entry)(nil),            // 35: peer.wire.v1.Entry
+	(*Ancestry)(nil),         // 36: peer.wire.v1.Ancestry
+	(*Collect)(nil),          // 37: peer.wire.v1.Collect
+	(*StateHash)(nil),        // 38: peer.wire.v1.StateHash
+	(*Payload)(nil),          // 39: peer.wire.v1.Payload
+	(*Result)(nil),           // 40: peer.wire.v1.Result
+	(*Outcome)(nil),          // 41: peer.wire.v1.Outcome
+	(*Ref)(nil),              // 42: peer.wire.v1.Ref
+	(*Lock)(nil),             // 43: peer.wire.v1.Lock
+	(*TableMeta)(nil),        // 44: peer.wire.v1.TableMeta
+	(*Tombstone)(nil),        // 45: peer.wire.v1.Tombstone
+	(*Retired)(nil),          // 46: peer.wire.v1.Retired
+	(*TableSnapshot)(nil),    // 47: peer.wire.v1.TableSnapshot
 }
 var file_wire_log_proto_depIdxs = []int32{
-	4,  // 0: peer.wire.v1.Genesis.members:type_name -> peer.wire.v1.Member
-	9,  // 1: peer.wire.v1.Genesis.policy:type_name -> peer.wire.v1.Policy
+	5,  // 0: peer.wire.v1.Genesis.members:type_name -> peer.wire.v1.Member
+	21, // 1: peer.wire.v1.Genesis.policy:type_name -> peer.wire.v1.Policy
 	0,  // 2: peer.wire.v1.Member.role:type_name -> peer.wire.v1.Role
-	2,  // 3: peer.wire.v1.Member.proof:type_name -> peer.wire.v1.Signed
-	7,  // 4: peer.wire.v1.Settings.priorities:type_name -> peer.wire.v1.Priority
-	4,  // 5: peer.wire.v1.MembershipChange.members:type_name -> peer.wire.v1.Member
-	11, // 6: peer.wire.v1.Transaction.operations:type_name -> peer.wire.v1.Operation
-	12, // 7: peer.wire.v1.Operation.ref_update:type_name -> peer.wire.v1.RefUpdate
-	13, // 8: peer.wire.v1.Operation.set_head:type_name -> peer.wire.v1.SetHead
-	14, // 9: peer.wire.v1.Operation.acquire_lock:type_name -> peer.wire.v1.AcquireLock
-	15, // 10: peer.wire.v1.Operation.release_lock:type_name -> peer.wire.v1.ReleaseLock
-	16, // 11: peer.wire.v1.Operation.configure:type_name -> peer.wire.v1.Configure
-	17, // 12: peer.wire.v1.Operation.remove:type_name -> peer.wire.v1.Remove
-	6,  // 13: peer.wire.v1.Configure.settings:type_name -> peer.wire.v1.Settings
-	2,  // 14: peer.wire.v1.Entry.transaction:type_name -> peer.wire.v1.Signed
-	21, // 15: peer.wire.v1.Entry.payload:type_name -> peer.wire.v1.Payload
-	19, // 16: peer.wire.v1.Entry.collect:type_name -> peer.wire.v1.Collect
-	20, // 17: peer.wire.v1.Entry.state:type_name -> peer.wire.v1.StateHash
-	1,  // 18: peer.wire.v1.Result.code:type_name -> peer.wire.v1.Code
-	22, // 19: peer.wire.v1.Outcome.result:type_name -> peer.wire.v1.Result
-	22, // 20: peer.wire.v1.Outcome.results:type_name -> peer.wire.v1.Result
-	9,  // 21: peer.wire.v1.TableMeta.policy:type_name -> peer.wire.v1.Policy
-	25, // 22: peer.wire.v1.TableMeta.lock:type_name -> peer.wire.v1.Lock
-	4,  // 23: peer.wire.v1.TableMeta.members:type_name -> peer.wire.v1.Member
-	6,  // 24: peer.wire.v1.TableMeta.settings:type_name -> peer.wire.v1.Settings
-	27, // 25: peer.wire.v1.TableMeta.tombstone:type_name -> peer.wire.v1.Tombstone
-	2,  // 26: peer.wire.v1.Tombstone.transaction:type_name -> peer.wire.v1.Signed
-	2,  // 27: peer.wire.v1.TableSnapshot.genesis:type_name -> peer.wire.v1.Signed
-	26, // 28: peer.wire.v1.TableSnapshot.meta:type_name -> peer.wire.v1.TableMeta
-	24, // 29: peer.wire.v1.TableSnapshot.refs:type_name -> peer.wire.v1.Ref
-	23, // 30: peer.wire.v1.TableSnapshot.outcomes:type_name -> peer.wire.v1.Outcome
-	28, // 31: peer.wire.v1.TableSnapshot.retired:type_name -> peer.wire.v1.Retired
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	3,  // 3: peer.wire.v1.Member.proof:type_name -> peer.wire.v1.Signed
+	5,  // 4: peer.wire.v1.Configuration.voters:type_name -> peer.wire.v1.Member
+	9,  // 5: peer.wire.v1.Certificate.endorsements:type_name -> peer.wire.v1.Endorsement
+	3,  // 6: peer.wire.v1.Lineage.checkpoint:type_name -> peer.wire.v1.Signed
+	8,  // 7: peer.wire.v1.Lineage.certificates:type_name -> peer.wire.v1.Certificate
+	3,  // 8: peer.wire.v1.Lineage.successions:type_name -> peer.wire.v1.Signed
+	3,  // 9: peer.wire.v1.Kept.transaction:type_name -> peer.wire.v1.Signed
+	3,  // 10: peer.wire.v1.Receipt.genesis:type_name -> peer.wire.v1.Signed
+	3,  // 11: peer.wire.v1.Receipt.transaction:type_name -> peer.wire.v1.Signed
+	10, // 12: peer.wire.v1.Receipt.lineage:type_name -> peer.wire.v1.Lineage
+	15, // 13: peer.wire.v1.Receipt.links:type_name -> peer.wire.v1.Link
+	17, // 14: peer.wire.v1.Receipt.signatures:type_name -> peer.wire.v1.Signature
+	19, // 15: peer.wire.v1.Settings.priorities:type_name -> peer.wire.v1.Priority
+	5,  // 16: peer.wire.v1.MembershipChange.members:type_name -> peer.wire.v1.Member
+	22, // 17: peer.wire.v1.Policy.grants:type_name -> peer.wire.v1.Grant
+	23, // 18: peer.wire.v1.Policy.protections:type_name -> peer.wire.v1.Protection
+	1,  // 19: peer.wire.v1.Grant.access:type_name -> peer.wire.v1.Access
+	1,  // 20: peer.wire.v1.Protection.push:type_name -> peer.wire.v1.Access
+	25, // 21: peer.wire.v1.Transaction.operations:type_name -> peer.wire.v1.Operation
+	26, // 22: peer.wire.v1.Operation.ref_update:type_name -> peer.wire.v1.RefUpdate
+	27, // 23: peer.wire.v1.Operation.set_head:type_name -> peer.wire.v1.SetHead
+	28, // 24: peer.wire.v1.Operation.acquire_lock:type_name -> peer.wire.v1.AcquireLock
+	29, // 25: peer.wire.v1.Operation.release_lock:type_name -> peer.wire.v1.ReleaseLock
+	30, // 26: peer.wire.v1.Operation.configure:type_name -> peer.wire.v1.Configure
+	34, // 27: peer.wire.v1.Operation.remove:type_name -> peer.wire.v1.Remove
+	31, // 28: peer.wire.v1.Operation.change_policy:type_name -> peer.wire.v1.ChangePolicy
+	32, // 29: peer.wire.v1.Operation.replace_key:type_name -> peer.wire.v1.ReplaceKey
+	18, // 30: peer.wire.v1.Configure.settings:type_name -> peer.wire.v1.Settings
+	22, // 31: peer.wire.v1.ChangePolicy.set:type_name -> peer.wire.v1.Grant
+	23, // 32: peer.wire.v1.ChangePolicy.protect:type_name -> peer.wire.v1.Protection
+	3,  // 33: peer.wire.v1.Entry.transaction:type_name -> peer.wire.v1.Signed
+	39, // 34: peer.wire.v1.Entry.payload:type_name -> peer.wire.v1.Payload
+	37, // 35: peer.wire.v1.Entry.collect:type_name -> peer.wire.v1.Collect
+	38, // 36: peer.wire.v1.Entry.state:type_name -> peer.wire.v1.StateHash
+	36, // 37: peer.wire.v1.Entry.ancestry:type_name -> peer.wire.v1.Ancestry
+	2,  // 38: peer.wire.v1.Result.code:type_name -> peer.wire.v1.Code
+	40, // 39: peer.wire.v1.Outcome.result:type_name -> peer.wire.v1.Result
+	40, // 40: peer.wire.v1.Outcome.results:type_name -> peer.wire.v1.Result
+	21, // 41: peer.wire.v1.TableMeta.policy:type_name -> peer.wire.v1.Policy
+	43, // 42: peer.wire.v1.TableMeta.lock:type_name -> peer.wire.v1.Lock
+	5,  // 43: peer.wire.v1.TableMeta.members:type_name -> peer.wire.v1.Member
+	18, // 44: peer.wire.v1.TableMeta.settings:type_name -> peer.wire.v1.Settings
+	45, // 45: peer.wire.v1.TableMeta.tombstone:type_name -> peer.wire.v1.Tombstone
+	3,  // 46: peer.wire.v1.TableMeta.successions:type_name -> peer.wire.v1.Signed
+	3,  // 47: peer.wire.v1.Tombstone.transaction:type_name -> peer.wire.v1.Signed
+	3,  // 48: peer.wire.v1.TableSnapshot.genesis:type_name -> peer.wire.v1.Signed
+	44, // 49: peer.wire.v1.TableSnapshot.meta:type_name -> peer.wire.v1.TableMeta
+	42, // 50: peer.wire.v1.TableSnapshot.refs:type_name -> peer.wire.v1.Ref
+	41, // 51: peer.wire.v1.TableSnapshot.outcomes:type_name -> peer.wire.v1.Outcome
+	46, // 52: peer.wire.v1.TableSnapshot.retired:type_name -> peer.wire.v1.Retired
+	21, // 53: peer.wire.v1.TableSnapshot.policy:type_name -> peer.wire.v1.Policy
+	10, // 54: peer.wire.v1.TableSnapshot.lineage:type_name -> peer.wire.v1.Lineage
+	13, // 55: peer.wire.v1.TableSnapshot.kept:type_name -> peer.wire.v1.Kept
+	13, // 56: peer.wire.v1.TableSnapshot.policy_changes:type_name -> peer.wire.v1.Kept
+	57, // [57:57] is the sub-list for method output_type
+	57, // [57:57] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_wire_log_proto_init() }
@@ -2479,21 +4010,23 @@ func file_wire_log_proto_init() {
 	if File_wire_log_proto != nil {
 		return
 	}
-	file_wire_log_proto_msgTypes[9].OneofWrappers = []any{
+	file_wire_log_proto_msgTypes[22].OneofWrappers = []any{
 		(*Operation_RefUpdate)(nil),
 		(*Operation_SetHead)(nil),
 		(*Operation_AcquireLock)(nil),
 		(*Operation_ReleaseLock)(nil),
 		(*Operation_Configure)(nil),
 		(*Operation_Remove)(nil),
+		(*Operation_ChangePolicy)(nil),
+		(*Operation_ReplaceKey)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_log_proto_rawDesc), len(file_wire_log_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   28,
+			NumEnums:      3,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

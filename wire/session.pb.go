@@ -3,7 +3,9 @@
 //   client                          replica
 //   OpenSession (signed Hello)  ->
 //                               <-  Welcome | Failure
-//   intent FETCH: git's own bytes, both ways, until either side closes
+//   intent FETCH: git's own bytes, both ways, until either side closes;
+//     if the hello asks for proofs, and the welcome promises them, first
+//                               <-  Listed … Proofs … Vouched
 //   intent PUSH:                <-  RefList … (the last one has done set)
 //   PushRequest                 ->
 //                               <-  PushGo | PushDone | Failure
@@ -158,7 +160,7 @@ type FailureCode int32
 
 const (
 	FailureCode_FAILURE_UNSPECIFIED FailureCode = 0
-	FailureCode_FAILURE_NOT_FOUND   FailureCode = 1 // no such repository here
+	FailureCode_FAILURE_NOT_FOUND   FailureCode = 1 // no such repository here, or none that the client may know of
 	FailureCode_FAILURE_NOT_LEADER  FailureCode = 2 // try the leader
 	FailureCode_FAILURE_NO_QUORUM   FailureCode = 3 // too few replicas answer
 	FailureCode_FAILURE_NOT_ALLOWED FailureCode = 4
@@ -248,8 +250,11 @@ type Hello struct {
 	Intent        Intent                 `protobuf:"varint,7,opt,name=intent,proto3,enum=peer.wire.v1.Intent" json:"intent,omitempty"`
 	StaleOk       bool                   `protobuf:"varint,8,opt,name=stale_ok,json=staleOk,proto3" json:"stale_ok,omitempty"` // answer from the published index without asking the leader
 	GitVersion    GitVersion             `protobuf:"varint,9,opt,name=git_version,json=gitVersion,proto3,enum=peer.wire.v1.GitVersion" json:"git_version,omitempty"`
-	LogCount      uint32                 `protobuf:"varint,10,opt,name=log_count,json=logCount,proto3" json:"log_count,omitempty"` // LOG: so many entries, the last ones
-	Deep          bool                   `protobuf:"varint,11,opt,name=deep,proto3" json:"deep,omitempty"`                         // VERIFY: read every byte of every object
+	LogCount      uint32                 `protobuf:"varint,10,opt,name=log_count,json=logCount,proto3" json:"log_count,omitempty"`          // LOG: so many entries, the last ones
+	Deep          bool                   `protobuf:"varint,11,opt,name=deep,proto3" json:"deep,omitempty"`                                  // VERIFY: read every byte of every object
+	To            []byte                 `protobuf:"bytes,12,opt,name=to,proto3" json:"to,omitempty"`                                       // peer ID of whom alone the client speaks to, and of who relays it; empty: anybody
+	Prove         bool                   `protobuf:"varint,20,opt,name=prove,proto3" json:"prove,omitempty"`                                // FETCH: list the refs first, and prove them
+	ProvedIndex   uint64                 `protobuf:"varint,21,opt,name=proved_index,json=provedIndex,proto3" json:"proved_index,omitempty"` // what was set up to here needs no proof any more
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -361,6 +366,27 @@ func (x *Hello) GetDeep() bool {
 	return false
 }
 
+func (x *Hello) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Hello) GetProve() bool {
+	if x != nil {
+		return x.Prove
+	}
+	return false
+}
+
+func (x *Hello) GetProvedIndex() uint64 {
+	if x != nil {
+		return x.ProvedIndex
+	}
+	return 0
+}
+
 type OpenSession struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hello         *Signed                `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"`
@@ -422,6 +448,7 @@ type Welcome struct {
 	Peer          []byte                 `protobuf:"bytes,5,opt,name=peer,proto3" json:"peer,omitempty"`     // peer ID of the replica that answers
 	Stale         bool                   `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`  // no leader confirmed the index
 	Head          string                 `protobuf:"bytes,7,opt,name=head,proto3" json:"head,omitempty"`
+	Proves        bool                   `protobuf:"varint,20,opt,name=proves,proto3" json:"proves,omitempty"` // what was asked for follows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -505,6 +532,273 @@ func (x *Welcome) GetHead() string {
 	return ""
 }
 
+func (x *Welcome) GetProves() bool {
+	if x != nil {
+		return x.Proves
+	}
+	return false
+}
+
+// Listed is a piece of a listing with proofs. All of it is of one index.
+type Listed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Refs          []*ListedRef           `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Listed) Reset() {
+	*x = Listed{}
+	mi := &file_wire_session_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Listed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Listed) ProtoMessage() {}
+
+func (x *Listed) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_session_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Listed.ProtoReflect.Descriptor instead.
+func (*Listed) Descriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Listed) GetRefs() []*ListedRef {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+type ListedRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Oid           []byte                 `protobuf:"bytes,2,opt,name=oid,proto3" json:"oid,omitempty"`
+	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`  // of the entry that set it
+	Peeled        []byte                 `protobuf:"bytes,4,opt,name=peeled,proto3" json:"peeled,omitempty"` // what a tag points at in the end; nothing vouches for that
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedRef) Reset() {
+	*x = ListedRef{}
+	mi := &file_wire_session_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedRef) ProtoMessage() {}
+
+func (x *ListedRef) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_session_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedRef.ProtoReflect.Descriptor instead.
+func (*ListedRef) Descriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListedRef) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListedRef) GetOid() []byte {
+	if x != nil {
+		return x.Oid
+	}
+	return nil
+}
+
+func (x *ListedRef) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ListedRef) GetPeeled() []byte {
+	if x != nil {
+		return x.Peeled
+	}
+	return nil
+}
+
+// Proofs are the transactions that set listed refs after proved_index, as far as the
+// table has them, each once.
+type Proofs struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Transactions  []*Kept                `protobuf:"bytes,1,rep,name=transactions,proto3" json:"transactions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Proofs) Reset() {
+	*x = Proofs{}
+	mi := &file_wire_session_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Proofs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Proofs) ProtoMessage() {}
+
+func (x *Proofs) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_session_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Proofs.ProtoReflect.Descriptor instead.
+func (*Proofs) Descriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Proofs) GetTransactions() []*Kept {
+	if x != nil {
+		return x.Transactions
+	}
+	return nil
+}
+
+// Vouched ends the listing: it says what the listing is, and who says so.
+type Vouched struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Chain         []byte                 `protobuf:"bytes,2,opt,name=chain,proto3" json:"chain,omitempty"`
+	Refs          []byte                 `protobuf:"bytes,3,opt,name=refs,proto3" json:"refs,omitempty"` // see Claim
+	Policy        *Policy                `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	PolicyChanges []*Kept                `protobuf:"bytes,5,rep,name=policy_changes,json=policyChanges,proto3" json:"policy_changes,omitempty"` // all since the genesis; none where some were not kept
+	Lineage       *Lineage               `protobuf:"bytes,6,opt,name=lineage,proto3" json:"lineage,omitempty"`                                  // to the configuration whose voters sign
+	Signatures    []*Endorsement         `protobuf:"bytes,7,rep,name=signatures,proto3" json:"signatures,omitempty"`                            // over the Claim
+	Head          string                 `protobuf:"bytes,8,opt,name=head,proto3" json:"head,omitempty"`                                        // the branch that HEAD names; part of refs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vouched) Reset() {
+	*x = Vouched{}
+	mi := &file_wire_session_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vouched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vouched) ProtoMessage() {}
+
+func (x *Vouched) ProtoReflect() protoreflect.Message {
+	mi := &file_wire_session_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vouched.ProtoReflect.Descriptor instead.
+func (*Vouched) Descriptor() ([]byte, []int) {
+	return file_wire_session_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Vouched) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Vouched) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *Vouched) GetRefs() []byte {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+func (x *Vouched) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *Vouched) GetPolicyChanges() []*Kept {
+	if x != nil {
+		return x.PolicyChanges
+	}
+	return nil
+}
+
+func (x *Vouched) GetLineage() *Lineage {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
+func (x *Vouched) GetSignatures() []*Endorsement {
+	if x != nil {
+		return x.Signatures
+	}
+	return nil
+}
+
+func (x *Vouched) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
 type RefList struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Refs          []*Ref                 `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"`
@@ -515,7 +809,7 @@ type RefList struct {
 
 func (x *RefList) Reset() {
 	*x = RefList{}
-	mi := &file_wire_session_proto_msgTypes[3]
+	mi := &file_wire_session_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +821,7 @@ func (x *RefList) String() string {
 func (*RefList) ProtoMessage() {}
 
 func (x *RefList) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[3]
+	mi := &file_wire_session_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +834,7 @@ func (x *RefList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefList.ProtoReflect.Descriptor instead.
 func (*RefList) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{3}
+	return file_wire_session_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RefList) GetRefs() []*Ref {
@@ -568,7 +862,7 @@ type PushRequest struct {
 
 func (x *PushRequest) Reset() {
 	*x = PushRequest{}
-	mi := &file_wire_session_proto_msgTypes[4]
+	mi := &file_wire_session_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +874,7 @@ func (x *PushRequest) String() string {
 func (*PushRequest) ProtoMessage() {}
 
 func (x *PushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[4]
+	mi := &file_wire_session_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +887,7 @@ func (x *PushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushRequest.ProtoReflect.Descriptor instead.
 func (*PushRequest) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{4}
+	return file_wire_session_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PushRequest) GetTransaction() *Signed {
@@ -626,7 +920,7 @@ type PushGo struct {
 
 func (x *PushGo) Reset() {
 	*x = PushGo{}
-	mi := &file_wire_session_proto_msgTypes[5]
+	mi := &file_wire_session_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -638,7 +932,7 @@ func (x *PushGo) String() string {
 func (*PushGo) ProtoMessage() {}
 
 func (x *PushGo) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[5]
+	mi := &file_wire_session_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -651,7 +945,7 @@ func (x *PushGo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushGo.ProtoReflect.Descriptor instead.
 func (*PushGo) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{5}
+	return file_wire_session_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *PushGo) GetSkipPack() bool {
@@ -668,13 +962,15 @@ type PushDone struct {
 	Replicas      uint32                 `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"` // how many the group has
 	Durable       uint32                 `protobuf:"varint,3,opt,name=durable,proto3" json:"durable,omitempty"`   // on how many the leader knows it to be durable
 	Leader        []byte                 `protobuf:"bytes,4,opt,name=leader,proto3" json:"leader,omitempty"`
+	Receipt       *Receipt               `protobuf:"bytes,5,opt,name=receipt,proto3" json:"receipt,omitempty"`                      // without genesis and transaction
+	NoReceipt     string                 `protobuf:"bytes,6,opt,name=no_receipt,json=noReceipt,proto3" json:"no_receipt,omitempty"` // why there is none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PushDone) Reset() {
 	*x = PushDone{}
-	mi := &file_wire_session_proto_msgTypes[6]
+	mi := &file_wire_session_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -686,7 +982,7 @@ func (x *PushDone) String() string {
 func (*PushDone) ProtoMessage() {}
 
 func (x *PushDone) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[6]
+	mi := &file_wire_session_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -699,7 +995,7 @@ func (x *PushDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushDone.ProtoReflect.Descriptor instead.
 func (*PushDone) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{6}
+	return file_wire_session_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PushDone) GetOutcome() *Outcome {
@@ -730,6 +1026,20 @@ func (x *PushDone) GetLeader() []byte {
 	return nil
 }
 
+func (x *PushDone) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+func (x *PushDone) GetNoReceipt() string {
+	if x != nil {
+		return x.NoReceipt
+	}
+	return ""
+}
+
 type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Text          []byte                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"` // for the person's terminal
@@ -739,7 +1049,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_wire_session_proto_msgTypes[7]
+	mi := &file_wire_session_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -751,7 +1061,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[7]
+	mi := &file_wire_session_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -764,7 +1074,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{7}
+	return file_wire_session_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Progress) GetText() []byte {
@@ -789,7 +1099,7 @@ type Failure struct {
 
 func (x *Failure) Reset() {
 	*x = Failure{}
-	mi := &file_wire_session_proto_msgTypes[8]
+	mi := &file_wire_session_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +1111,7 @@ func (x *Failure) String() string {
 func (*Failure) ProtoMessage() {}
 
 func (x *Failure) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[8]
+	mi := &file_wire_session_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +1124,7 @@ func (x *Failure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Failure.ProtoReflect.Descriptor instead.
 func (*Failure) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{8}
+	return file_wire_session_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Failure) GetCode() FailureCode {
@@ -866,6 +1176,9 @@ type ToClient struct {
 	//	*ToClient_State
 	//	*ToClient_Log
 	//	*ToClient_Verified
+	//	*ToClient_Listed
+	//	*ToClient_Proofs
+	//	*ToClient_Vouched
 	Kind          isToClient_Kind `protobuf_oneof:"kind"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -873,7 +1186,7 @@ type ToClient struct {
 
 func (x *ToClient) Reset() {
 	*x = ToClient{}
-	mi := &file_wire_session_proto_msgTypes[9]
+	mi := &file_wire_session_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +1198,7 @@ func (x *ToClient) String() string {
 func (*ToClient) ProtoMessage() {}
 
 func (x *ToClient) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[9]
+	mi := &file_wire_session_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +1211,7 @@ func (x *ToClient) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToClient.ProtoReflect.Descriptor instead.
 func (*ToClient) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{9}
+	return file_wire_session_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ToClient) GetKind() isToClient_Kind {
@@ -989,6 +1302,33 @@ func (x *ToClient) GetVerified() *Verified {
 	return nil
 }
 
+func (x *ToClient) GetListed() *Listed {
+	if x != nil {
+		if x, ok := x.Kind.(*ToClient_Listed); ok {
+			return x.Listed
+		}
+	}
+	return nil
+}
+
+func (x *ToClient) GetProofs() *Proofs {
+	if x != nil {
+		if x, ok := x.Kind.(*ToClient_Proofs); ok {
+			return x.Proofs
+		}
+	}
+	return nil
+}
+
+func (x *ToClient) GetVouched() *Vouched {
+	if x != nil {
+		if x, ok := x.Kind.(*ToClient_Vouched); ok {
+			return x.Vouched
+		}
+	}
+	return nil
+}
+
 type isToClient_Kind interface {
 	isToClient_Kind()
 }
@@ -1029,6 +1369,18 @@ type ToClient_Verified struct {
 	Verified *Verified `protobuf:"bytes,9,opt,name=verified,proto3,oneof"`
 }
 
+type ToClient_Listed struct {
+	Listed *Listed `protobuf:"bytes,20,opt,name=listed,proto3,oneof"`
+}
+
+type ToClient_Proofs struct {
+	Proofs *Proofs `protobuf:"bytes,21,opt,name=proofs,proto3,oneof"`
+}
+
+type ToClient_Vouched struct {
+	Vouched *Vouched `protobuf:"bytes,22,opt,name=vouched,proto3,oneof"`
+}
+
 func (*ToClient_Welcome) isToClient_Kind() {}
 
 func (*ToClient_Failure) isToClient_Kind() {}
@@ -1047,6 +1399,12 @@ func (*ToClient_Log) isToClient_Kind() {}
 
 func (*ToClient_Verified) isToClient_Kind() {}
 
+func (*ToClient_Listed) isToClient_Kind() {}
+
+func (*ToClient_Proofs) isToClient_Kind() {}
+
+func (*ToClient_Vouched) isToClient_Kind() {}
+
 // RepoState is what one replica knows about its group.
 type RepoState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1062,13 +1420,17 @@ type RepoState struct {
 	Plan          string                 `protobuf:"bytes,10,opt,name=plan,proto3" json:"plan,omitempty"` // what the leader does about the members, or what keeps it from it
 	Tombstone     *Tombstone             `protobuf:"bytes,11,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
 	Refuses       *Failure               `protobuf:"bytes,12,opt,name=refuses,proto3" json:"refuses,omitempty"` // what it would answer now to a push by whoever asks; absent: nothing against it
+	Ails          string                 `protobuf:"bytes,13,opt,name=ails,proto3" json:"ails,omitempty"`       // why this replica is not in sync though it follows the log; empty: nothing
+	Policy        *Policy                `protobuf:"bytes,15,opt,name=policy,proto3" json:"policy,omitempty"`   // in grants and protections alone
+	Lineage       *Lineage               `protobuf:"bytes,16,opt,name=lineage,proto3" json:"lineage,omitempty"` // that certifies the voters, where the voters changed
+	Head          string                 `protobuf:"bytes,24,opt,name=head,proto3" json:"head,omitempty"`       // the branch that HEAD names; empty where who answers is too old to tell
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RepoState) Reset() {
 	*x = RepoState{}
-	mi := &file_wire_session_proto_msgTypes[10]
+	mi := &file_wire_session_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1080,7 +1442,7 @@ func (x *RepoState) String() string {
 func (*RepoState) ProtoMessage() {}
 
 func (x *RepoState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[10]
+	mi := &file_wire_session_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1093,7 +1455,7 @@ func (x *RepoState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RepoState.ProtoReflect.Descriptor instead.
 func (*RepoState) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{10}
+	return file_wire_session_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RepoState) GetRepo() []byte {
@@ -1180,6 +1542,34 @@ func (x *RepoState) GetRefuses() *Failure {
 	return nil
 }
 
+func (x *RepoState) GetAils() string {
+	if x != nil {
+		return x.Ails
+	}
+	return ""
+}
+
+func (x *RepoState) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *RepoState) GetLineage() *Lineage {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
+func (x *RepoState) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
 type ReplicaState struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
@@ -1194,7 +1584,7 @@ type ReplicaState struct {
 
 func (x *ReplicaState) Reset() {
 	*x = ReplicaState{}
-	mi := &file_wire_session_proto_msgTypes[11]
+	mi := &file_wire_session_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1206,7 +1596,7 @@ func (x *ReplicaState) String() string {
 func (*ReplicaState) ProtoMessage() {}
 
 func (x *ReplicaState) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[11]
+	mi := &file_wire_session_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1219,7 +1609,7 @@ func (x *ReplicaState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReplicaState.ProtoReflect.Descriptor instead.
 func (*ReplicaState) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{11}
+	return file_wire_session_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReplicaState) GetPeer() []byte {
@@ -1277,7 +1667,7 @@ type LogPage struct {
 
 func (x *LogPage) Reset() {
 	*x = LogPage{}
-	mi := &file_wire_session_proto_msgTypes[12]
+	mi := &file_wire_session_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1289,7 +1679,7 @@ func (x *LogPage) String() string {
 func (*LogPage) ProtoMessage() {}
 
 func (x *LogPage) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[12]
+	mi := &file_wire_session_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1302,7 +1692,7 @@ func (x *LogPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogPage.ProtoReflect.Descriptor instead.
 func (*LogPage) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{12}
+	return file_wire_session_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LogPage) GetFirst() uint64 {
@@ -1349,7 +1739,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_wire_session_proto_msgTypes[13]
+	mi := &file_wire_session_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1361,7 +1751,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[13]
+	mi := &file_wire_session_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1374,7 +1764,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{13}
+	return file_wire_session_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LogEntry) GetIndex() uint64 {
@@ -1429,8 +1819,8 @@ func (x *LogEntry) GetResult() *Result {
 // LogChange is one operation.
 type LogChange struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // ref, head, lock, unlock, settings, remove, members, collect
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // of the ref; of HEAD's branch
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"` // ref, head, lock, unlock, settings, policy, key, remove, members, collect
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"` // of the ref; of HEAD's branch; the policy's or a key's change in words
 	Old           []byte                 `protobuf:"bytes,3,opt,name=old,proto3" json:"old,omitempty"`
 	New           []byte                 `protobuf:"bytes,4,opt,name=new,proto3" json:"new,omitempty"`
 	Result        *Result                `protobuf:"bytes,5,opt,name=result,proto3" json:"result,omitempty"` // absent where the outcome is forgotten
@@ -1440,7 +1830,7 @@ type LogChange struct {
 
 func (x *LogChange) Reset() {
 	*x = LogChange{}
-	mi := &file_wire_session_proto_msgTypes[14]
+	mi := &file_wire_session_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1452,7 +1842,7 @@ func (x *LogChange) String() string {
 func (*LogChange) ProtoMessage() {}
 
 func (x *LogChange) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[14]
+	mi := &file_wire_session_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1465,7 +1855,7 @@ func (x *LogChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChange.ProtoReflect.Descriptor instead.
 func (*LogChange) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{14}
+	return file_wire_session_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogChange) GetKind() string {
@@ -1518,7 +1908,7 @@ type Verified struct {
 
 func (x *Verified) Reset() {
 	*x = Verified{}
-	mi := &file_wire_session_proto_msgTypes[15]
+	mi := &file_wire_session_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1530,7 +1920,7 @@ func (x *Verified) String() string {
 func (*Verified) ProtoMessage() {}
 
 func (x *Verified) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[15]
+	mi := &file_wire_session_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1543,7 +1933,7 @@ func (x *Verified) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verified.ProtoReflect.Descriptor instead.
 func (*Verified) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{15}
+	return file_wire_session_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Verified) GetPeer() []byte {
@@ -1600,7 +1990,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_wire_session_proto_msgTypes[16]
+	mi := &file_wire_session_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +2002,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_wire_session_proto_msgTypes[16]
+	mi := &file_wire_session_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +2015,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_wire_session_proto_rawDescGZIP(), []int{16}
+	return file_wire_session_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Finding) GetPart() string {
@@ -1653,7 +2043,7 @@ var File_wire_session_proto protoreflect.FileDescriptor
 
 const file_wire_session_proto_rawDesc = "" +
 	"\n" +
-	"\x12wire/session.proto\x12\fpeer.wire.v1\x1a\x0ewire/log.proto\"\xcd\x02\n" +
+	"\x12wire/session.proto\x12\fpeer.wire.v1\x1a\x0ewire/log.proto\"\x96\x03\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x12\n" +
 	"\x04repo\x18\x02 \x01(\fR\x04repo\x12\x18\n" +
@@ -1668,10 +2058,13 @@ const file_wire_session_proto_rawDesc = "" +
 	"gitVersion\x12\x1b\n" +
 	"\tlog_count\x18\n" +
 	" \x01(\rR\blogCount\x12\x12\n" +
-	"\x04deep\x18\v \x01(\bR\x04deep\"S\n" +
+	"\x04deep\x18\v \x01(\bR\x04deep\x12\x0e\n" +
+	"\x02to\x18\f \x01(\fR\x02to\x12\x14\n" +
+	"\x05prove\x18\x14 \x01(\bR\x05prove\x12!\n" +
+	"\fproved_index\x18\x15 \x01(\x04R\vprovedIndex\"S\n" +
 	"\vOpenSession\x12*\n" +
 	"\x05hello\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\x05hello\x12\x18\n" +
-	"\arelayed\x18\x02 \x01(\bR\arelayed\"\xb9\x01\n" +
+	"\arelayed\x18\x02 \x01(\bR\arelayed\"\xd1\x01\n" +
 	"\aWelcome\x12.\n" +
 	"\agenesis\x18\x01 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x12\n" +
@@ -1679,7 +2072,28 @@ const file_wire_session_proto_rawDesc = "" +
 	"\x06leader\x18\x04 \x01(\fR\x06leader\x12\x12\n" +
 	"\x04peer\x18\x05 \x01(\fR\x04peer\x12\x14\n" +
 	"\x05stale\x18\x06 \x01(\bR\x05stale\x12\x12\n" +
-	"\x04head\x18\a \x01(\tR\x04head\"D\n" +
+	"\x04head\x18\a \x01(\tR\x04head\x12\x16\n" +
+	"\x06proves\x18\x14 \x01(\bR\x06proves\"5\n" +
+	"\x06Listed\x12+\n" +
+	"\x04refs\x18\x01 \x03(\v2\x17.peer.wire.v1.ListedRefR\x04refs\"_\n" +
+	"\tListedRef\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03oid\x18\x02 \x01(\fR\x03oid\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x16\n" +
+	"\x06peeled\x18\x04 \x01(\fR\x06peeled\"@\n" +
+	"\x06Proofs\x126\n" +
+	"\ftransactions\x18\x01 \x03(\v2\x12.peer.wire.v1.KeptR\ftransactions\"\xb2\x02\n" +
+	"\aVouched\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x14\n" +
+	"\x05chain\x18\x02 \x01(\fR\x05chain\x12\x12\n" +
+	"\x04refs\x18\x03 \x01(\fR\x04refs\x12,\n" +
+	"\x06policy\x18\x04 \x01(\v2\x14.peer.wire.v1.PolicyR\x06policy\x129\n" +
+	"\x0epolicy_changes\x18\x05 \x03(\v2\x12.peer.wire.v1.KeptR\rpolicyChanges\x12/\n" +
+	"\alineage\x18\x06 \x01(\v2\x15.peer.wire.v1.LineageR\alineage\x129\n" +
+	"\n" +
+	"signatures\x18\a \x03(\v2\x19.peer.wire.v1.EndorsementR\n" +
+	"signatures\x12\x12\n" +
+	"\x04head\x18\b \x01(\tR\x04head\"D\n" +
 	"\aRefList\x12%\n" +
 	"\x04refs\x18\x01 \x03(\v2\x11.peer.wire.v1.RefR\x04refs\x12\x12\n" +
 	"\x04done\x18\x02 \x01(\bR\x04done\"z\n" +
@@ -1688,12 +2102,15 @@ const file_wire_session_proto_rawDesc = "" +
 	"\bhas_pack\x18\x02 \x01(\bR\ahasPack\x12\x18\n" +
 	"\ashallow\x18\x03 \x03(\fR\ashallow\"%\n" +
 	"\x06PushGo\x12\x1b\n" +
-	"\tskip_pack\x18\x01 \x01(\bR\bskipPack\"\x89\x01\n" +
+	"\tskip_pack\x18\x01 \x01(\bR\bskipPack\"\xd9\x01\n" +
 	"\bPushDone\x12/\n" +
 	"\aoutcome\x18\x01 \x01(\v2\x15.peer.wire.v1.OutcomeR\aoutcome\x12\x1a\n" +
 	"\breplicas\x18\x02 \x01(\rR\breplicas\x12\x18\n" +
 	"\adurable\x18\x03 \x01(\rR\adurable\x12\x16\n" +
-	"\x06leader\x18\x04 \x01(\fR\x06leader\"\x1e\n" +
+	"\x06leader\x18\x04 \x01(\fR\x06leader\x12/\n" +
+	"\areceipt\x18\x05 \x01(\v2\x15.peer.wire.v1.ReceiptR\areceipt\x12\x1d\n" +
+	"\n" +
+	"no_receipt\x18\x06 \x01(\tR\tnoReceipt\"\x1e\n" +
 	"\bProgress\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\fR\x04text\"\x98\x01\n" +
 	"\aFailure\x12-\n" +
@@ -1701,7 +2118,7 @@ const file_wire_session_proto_rawDesc = "" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
 	"\x04hint\x18\x03 \x01(\tR\x04hint\x12\x16\n" +
 	"\x06leader\x18\x04 \x01(\fR\x06leader\x12\x18\n" +
-	"\aunknown\x18\x05 \x01(\bR\aunknown\"\xc3\x03\n" +
+	"\aunknown\x18\x05 \x01(\bR\aunknown\"\xd6\x04\n" +
 	"\bToClient\x121\n" +
 	"\awelcome\x18\x01 \x01(\v2\x15.peer.wire.v1.WelcomeH\x00R\awelcome\x121\n" +
 	"\afailure\x18\x02 \x01(\v2\x15.peer.wire.v1.FailureH\x00R\afailure\x12+\n" +
@@ -1711,8 +2128,11 @@ const file_wire_session_proto_rawDesc = "" +
 	"\x04done\x18\x06 \x01(\v2\x16.peer.wire.v1.PushDoneH\x00R\x04done\x12/\n" +
 	"\x05state\x18\a \x01(\v2\x17.peer.wire.v1.RepoStateH\x00R\x05state\x12)\n" +
 	"\x03log\x18\b \x01(\v2\x15.peer.wire.v1.LogPageH\x00R\x03log\x124\n" +
-	"\bverified\x18\t \x01(\v2\x16.peer.wire.v1.VerifiedH\x00R\bverifiedB\x06\n" +
-	"\x04kind\"\xbb\x03\n" +
+	"\bverified\x18\t \x01(\v2\x16.peer.wire.v1.VerifiedH\x00R\bverified\x12.\n" +
+	"\x06listed\x18\x14 \x01(\v2\x14.peer.wire.v1.ListedH\x00R\x06listed\x12.\n" +
+	"\x06proofs\x18\x15 \x01(\v2\x14.peer.wire.v1.ProofsH\x00R\x06proofs\x121\n" +
+	"\avouched\x18\x16 \x01(\v2\x15.peer.wire.v1.VouchedH\x00R\avouchedB\x06\n" +
+	"\x04kind\"\xc2\x04\n" +
 	"\tRepoState\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\fR\x04repo\x12.\n" +
 	"\agenesis\x18\x02 \x01(\v2\x14.peer.wire.v1.SignedR\agenesis\x12\x16\n" +
@@ -1726,7 +2146,11 @@ const file_wire_session_proto_rawDesc = "" +
 	"\x04plan\x18\n" +
 	" \x01(\tR\x04plan\x125\n" +
 	"\ttombstone\x18\v \x01(\v2\x17.peer.wire.v1.TombstoneR\ttombstone\x12/\n" +
-	"\arefuses\x18\f \x01(\v2\x15.peer.wire.v1.FailureR\arefuses\"\xa8\x01\n" +
+	"\arefuses\x18\f \x01(\v2\x15.peer.wire.v1.FailureR\arefuses\x12\x12\n" +
+	"\x04ails\x18\r \x01(\tR\x04ails\x12,\n" +
+	"\x06policy\x18\x0f \x01(\v2\x14.peer.wire.v1.PolicyR\x06policy\x12/\n" +
+	"\alineage\x18\x10 \x01(\v2\x15.peer.wire.v1.LineageR\alineage\x12\x12\n" +
+	"\x04head\x18\x18 \x01(\tR\x04head\"\xa8\x01\n" +
 	"\fReplicaState\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12\x14\n" +
 	"\x05alive\x18\x02 \x01(\bR\x05alive\x12\x17\n" +
@@ -1809,7 +2233,7 @@ func file_wire_session_proto_rawDescGZIP() []byte {
 }
 
 var file_wire_session_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_wire_session_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_wire_session_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_wire_session_proto_goTypes = []any{
 	(Intent)(0),          // 0: peer.wire.v1.Intent
 	(GitVersion)(0),      // 1: peer.wire.v1.GitVersion
@@ -1817,66 +2241,87 @@ var file_wire_session_proto_goTypes = []any{
 	(*Hello)(nil),        // 3: peer.wire.v1.Hello
 	(*OpenSession)(nil),  // 4: peer.wire.v1.OpenSession
 	(*Welcome)(nil),      // 5: peer.wire.v1.Welcome
-	(*RefList)(nil),      // 6: peer.wire.v1.RefList
-	(*PushRequest)(nil),  // 7: peer.wire.v1.PushRequest
-	(*PushGo)(nil),       // 8: peer.wire.v1.PushGo
-	(*PushDone)(nil),     // 9: peer.wire.v1.PushDone
-	(*Progress)(nil),     // 10: peer.wire.v1.Progress
-	(*Failure)(nil),      // 11: peer.wire.v1.Failure
-	(*ToClient)(nil),     // 12: peer.wire.v1.ToClient
-	(*RepoState)(nil),    // 13: peer.wire.v1.RepoState
-	(*ReplicaState)(nil), // 14: peer.wire.v1.ReplicaState
-	(*LogPage)(nil),      // 15: peer.wire.v1.LogPage
-	(*LogEntry)(nil),     // 16: peer.wire.v1.LogEntry
-	(*LogChange)(nil),    // 17: peer.wire.v1.LogChange
-	(*Verified)(nil),     // 18: peer.wire.v1.Verified
-	(*Finding)(nil),      // 19: peer.wire.v1.Finding
-	(*Signed)(nil),       // 20: peer.wire.v1.Signed
-	(*Ref)(nil),          // 21: peer.wire.v1.Ref
-	(*Outcome)(nil),      // 22: peer.wire.v1.Outcome
-	(*Lock)(nil),         // 23: peer.wire.v1.Lock
-	(*Settings)(nil),     // 24: peer.wire.v1.Settings
-	(*Tombstone)(nil),    // 25: peer.wire.v1.Tombstone
-	(Role)(0),            // 26: peer.wire.v1.Role
-	(*Result)(nil),       // 27: peer.wire.v1.Result
-	(*StateHash)(nil),    // 28: peer.wire.v1.StateHash
+	(*Listed)(nil),       // 6: peer.wire.v1.Listed
+	(*ListedRef)(nil),    // 7: peer.wire.v1.ListedRef
+	(*Proofs)(nil),       // 8: peer.wire.v1.Proofs
+	(*Vouched)(nil),      // 9: peer.wire.v1.Vouched
+	(*RefList)(nil),      // 10: peer.wire.v1.RefList
+	(*PushRequest)(nil),  // 11: peer.wire.v1.PushRequest
+	(*PushGo)(nil),       // 12: peer.wire.v1.PushGo
+	(*PushDone)(nil),     // 13: peer.wire.v1.PushDone
+	(*Progress)(nil),     // 14: peer.wire.v1.Progress
+	(*Failure)(nil),      // 15: peer.wire.v1.Failure
+	(*ToClient)(nil),     // 16: peer.wire.v1.ToClient
+	(*RepoState)(nil),    // 17: peer.wire.v1.RepoState
+	(*ReplicaState)(nil), // 18: peer.wire.v1.ReplicaState
+	(*LogPage)(nil),      // 19: peer.wire.v1.LogPage
+	(*LogEntry)(nil),     // 20: peer.wire.v1.LogEntry
+	(*LogChange)(nil),    // 21: peer.wire.v1.LogChange
+	(*Verified)(nil),     // 22: peer.wire.v1.Verified
+	(*Finding)(nil),      // 23: peer.wire.v1.Finding
+	(*Signed)(nil),       // 24: peer.wire.v1.Signed
+	(*Kept)(nil),         // 25: peer.wire.v1.Kept
+	(*Policy)(nil),       // 26: peer.wire.v1.Policy
+	(*Lineage)(nil),      // 27: peer.wire.v1.Lineage
+	(*Endorsement)(nil),  // 28: peer.wire.v1.Endorsement
+	(*Ref)(nil),          // 29: peer.wire.v1.Ref
+	(*Outcome)(nil),      // 30: peer.wire.v1.Outcome
+	(*Receipt)(nil),      // 31: peer.wire.v1.Receipt
+	(*Lock)(nil),         // 32: peer.wire.v1.Lock
+	(*Settings)(nil),     // 33: peer.wire.v1.Settings
+	(*Tombstone)(nil),    // 34: peer.wire.v1.Tombstone
+	(Role)(0),            // 35: peer.wire.v1.Role
+	(*Result)(nil),       // 36: peer.wire.v1.Result
+	(*StateHash)(nil),    // 37: peer.wire.v1.StateHash
 }
 var file_wire_session_proto_depIdxs = []int32{
 	0,  // 0: peer.wire.v1.Hello.intent:type_name -> peer.wire.v1.Intent
 	1,  // 1: peer.wire.v1.Hello.git_version:type_name -> peer.wire.v1.GitVersion
-	20, // 2: peer.wire.v1.OpenSession.hello:type_name -> peer.wire.v1.Signed
-	20, // 3: peer.wire.v1.Welcome.genesis:type_name -> peer.wire.v1.Signed
-	21, // 4: peer.wire.v1.RefList.refs:type_name -> peer.wire.v1.Ref
-	20, // 5: peer.wire.v1.PushRequest.transaction:type_name -> peer.wire.v1.Signed
-	22, // 6: peer.wire.v1.PushDone.outcome:type_name -> peer.wire.v1.Outcome
-	2,  // 7: peer.wire.v1.Failure.code:type_name -> peer.wire.v1.FailureCode
-	5,  // 8: peer.wire.v1.ToClient.welcome:type_name -> peer.wire.v1.Welcome
-	11, // 9: peer.wire.v1.ToClient.failure:type_name -> peer.wire.v1.Failure
-	6,  // 10: peer.wire.v1.ToClient.refs:type_name -> peer.wire.v1.RefList
-	8,  // 11: peer.wire.v1.ToClient.go:type_name -> peer.wire.v1.PushGo
-	10, // 12: peer.wire.v1.ToClient.progress:type_name -> peer.wire.v1.Progress
-	9,  // 13: peer.wire.v1.ToClient.done:type_name -> peer.wire.v1.PushDone
-	13, // 14: peer.wire.v1.ToClient.state:type_name -> peer.wire.v1.RepoState
-	15, // 15: peer.wire.v1.ToClient.log:type_name -> peer.wire.v1.LogPage
-	18, // 16: peer.wire.v1.ToClient.verified:type_name -> peer.wire.v1.Verified
-	20, // 17: peer.wire.v1.RepoState.genesis:type_name -> peer.wire.v1.Signed
-	14, // 18: peer.wire.v1.RepoState.replicas:type_name -> peer.wire.v1.ReplicaState
-	23, // 19: peer.wire.v1.RepoState.lock:type_name -> peer.wire.v1.Lock
-	24, // 20: peer.wire.v1.RepoState.settings:type_name -> peer.wire.v1.Settings
-	25, // 21: peer.wire.v1.RepoState.tombstone:type_name -> peer.wire.v1.Tombstone
-	11, // 22: peer.wire.v1.RepoState.refuses:type_name -> peer.wire.v1.Failure
-	26, // 23: peer.wire.v1.ReplicaState.role:type_name -> peer.wire.v1.Role
-	16, // 24: peer.wire.v1.LogPage.entries:type_name -> peer.wire.v1.LogEntry
-	17, // 25: peer.wire.v1.LogEntry.changes:type_name -> peer.wire.v1.LogChange
-	27, // 26: peer.wire.v1.LogEntry.result:type_name -> peer.wire.v1.Result
-	27, // 27: peer.wire.v1.LogChange.result:type_name -> peer.wire.v1.Result
-	28, // 28: peer.wire.v1.Verified.state:type_name -> peer.wire.v1.StateHash
-	19, // 29: peer.wire.v1.Verified.findings:type_name -> peer.wire.v1.Finding
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	24, // 2: peer.wire.v1.OpenSession.hello:type_name -> peer.wire.v1.Signed
+	24, // 3: peer.wire.v1.Welcome.genesis:type_name -> peer.wire.v1.Signed
+	7,  // 4: peer.wire.v1.Listed.refs:type_name -> peer.wire.v1.ListedRef
+	25, // 5: peer.wire.v1.Proofs.transactions:type_name -> peer.wire.v1.Kept
+	26, // 6: peer.wire.v1.Vouched.policy:type_name -> peer.wire.v1.Policy
+	25, // 7: peer.wire.v1.Vouched.policy_changes:type_name -> peer.wire.v1.Kept
+	27, // 8: peer.wire.v1.Vouched.lineage:type_name -> peer.wire.v1.Lineage
+	28, // 9: peer.wire.v1.Vouched.signatures:type_name -> peer.wire.v1.Endorsement
+	29, // 10: peer.wire.v1.RefList.refs:type_name -> peer.wire.v1.Ref
+	24, // 11: peer.wire.v1.PushRequest.transaction:type_name -> peer.wire.v1.Signed
+	30, // 12: peer.wire.v1.PushDone.outcome:type_name -> peer.wire.v1.Outcome
+	31, // 13: peer.wire.v1.PushDone.receipt:type_name -> peer.wire.v1.Receipt
+	2,  // 14: peer.wire.v1.Failure.code:type_name -> peer.wire.v1.FailureCode
+	5,  // 15: peer.wire.v1.ToClient.welcome:type_name -> peer.wire.v1.Welcome
+	15, // 16: peer.wire.v1.ToClient.failure:type_name -> peer.wire.v1.Failure
+	10, // 17: peer.wire.v1.ToClient.refs:type_name -> peer.wire.v1.RefList
+	12, // 18: peer.wire.v1.ToClient.go:type_name -> peer.wire.v1.PushGo
+	14, // 19: peer.wire.v1.ToClient.progress:type_name -> peer.wire.v1.Progress
+	13, // 20: peer.wire.v1.ToClient.done:type_name -> peer.wire.v1.PushDone
+	17, // 21: peer.wire.v1.ToClient.state:type_name -> peer.wire.v1.RepoState
+	19, // 22: peer.wire.v1.ToClient.log:type_name -> peer.wire.v1.LogPage
+	22, // 23: peer.wire.v1.ToClient.verified:type_name -> peer.wire.v1.Verified
+	6,  // 24: peer.wire.v1.ToClient.listed:type_name -> peer.wire.v1.Listed
+	8,  // 25: peer.wire.v1.ToClient.proofs:type_name -> peer.wire.v1.Proofs
+	9,  // 26: peer.wire.v1.ToClient.vouched:type_name -> peer.wire.v1.Vouched
+	24, // 27: peer.wire.v1.RepoState.genesis:type_name -> peer.wire.v1.Signed
+	18, // 28: peer.wire.v1.RepoState.replicas:type_name -> peer.wire.v1.ReplicaState
+	32, // 29: peer.wire.v1.RepoState.lock:type_name -> peer.wire.v1.Lock
+	33, // 30: peer.wire.v1.RepoState.settings:type_name -> peer.wire.v1.Settings
+	34, // 31: peer.wire.v1.RepoState.tombstone:type_name -> peer.wire.v1.Tombstone
+	15, // 32: peer.wire.v1.RepoState.refuses:type_name -> peer.wire.v1.Failure
+	26, // 33: peer.wire.v1.RepoState.policy:type_name -> peer.wire.v1.Policy
+	27, // 34: peer.wire.v1.RepoState.lineage:type_name -> peer.wire.v1.Lineage
+	35, // 35: peer.wire.v1.ReplicaState.role:type_name -> peer.wire.v1.Role
+	20, // 36: peer.wire.v1.LogPage.entries:type_name -> peer.wire.v1.LogEntry
+	21, // 37: peer.wire.v1.LogEntry.changes:type_name -> peer.wire.v1.LogChange
+	36, // 38: peer.wire.v1.LogEntry.result:type_name -> peer.wire.v1.Result
+	36, // 39: peer.wire.v1.LogChange.result:type_name -> peer.wire.v1.Result
+	37, // 40: peer.wire.v1.Verified.state:type_name -> peer.wire.v1.StateHash
+	23, // 41: peer.wire.v1.Verified.findings:type_name -> peer.wire.v1.Finding
+	42, // [42:42] is the sub-list for method output_type
+	42, // [42:42] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_wire_session_proto_init() }
@@ -1885,7 +2330,7 @@ func file_wire_session_proto_init() {
 		return
 	}
 	file_wire_log_proto_init()
-	file_wire_session_proto_msgTypes[9].OneofWrappers = []any{
+	file_wire_session_proto_msgTypes[13].OneofWrappers = []any{
 		(*ToClient_Welcome)(nil),
 		(*ToClient_Failure)(nil),
 		(*ToClient_Refs)(nil),
@@ -1895,6 +2340,9 @@ func file_wire_session_proto_init() {
 		(*ToClient_State)(nil),
 		(*ToClient_Log)(nil),
 		(*ToClient_Verified)(nil),
+		(*ToClient_Listed)(nil),
+		(*ToClient_Proofs)(nil),
+		(*ToClient_Vouched)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1902,7 +2350,7 @@ func file_wire_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_wire_session_proto_rawDesc), len(file_wire_session_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   17,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -20,3 +20,11 @@ type Stream interface {
 	Reset() error
 	SetDeadline(time.Time) error
 }
+
+// Session is a stream to a replica, which may be at the end of others.
+type Session struct {
+	Stream
+	// To is the peer ID of whom the hello is for: the replica. Empty: an older node is
+	// in between, which does not say.
+	To []byte
+}

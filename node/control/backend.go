@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 
+	"peer/identity"
 	"peer/node/control/pb"
 	"peer/wire"
 )
@@ -30,12 +31,22 @@ type Backend interface {
 	AcquireLock(context.Context, *pb.AcquireLockRequest) (*pb.LockReply, error)
 	ReleaseLock(context.Context, *pb.ReleaseLockRequest) (*pb.LockReply, error)
 	Configure(context.Context, *pb.ConfigureRequest) (*pb.Repo, error)
+	ChangePolicy(context.Context, *pb.ChangePolicyRequest) (*pb.Repo, error)
+	SetHead(context.Context, *pb.SetHeadRequest) (*pb.Repo, error)
 	RemoveRepo(context.Context, *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error)
 
 	Log(context.Context, *pb.LogRequest) (*pb.LogReply, error)
 	Why(context.Context, *pb.WhyRequest) (*pb.WhyReply, error)
 	// Verify calls emit, on one goroutine at a time, for what each replica says.
 	Verify(ctx context.Context, q *pb.VerifyRequest, emit func(*pb.VerifyReply) error) error
+
+	Invite(context.Context, *pb.InviteRequest) (*pb.InviteReply, error)
+	ListInvitations(context.Context, *pb.ListInvitationsRequest) (*pb.ListInvitationsReply, error)
+	Withdraw(context.Context, *pb.WithdrawRequest) (*pb.WithdrawReply, error)
+
+	// AttachSigner has the node sign in its user's name through s, which is called from
+	// many goroutines, until detach. It is refused where s is somebody else's.
+	AttachSigner(ctx context.Context, s identity.Signer) (detach func(), err error)
 
 	// Watch calls emit for each event of repo, or of all repositories that the
 	// node holds where repo is empty, until the context ends or emit fails. It
@@ -47,5 +58,5 @@ type Backend interface {
 	// to the leader where one is known. The context bounds the opening and the
 	// stream's life. Whoever called Session closes or resets the stream; a
 	// Reset must make a blocked Read and Write return.
-	Session(ctx context.Context, repo string, push bool) (wire.Stream, error)
+	Session(ctx context.Context, repo string, push bool) (wire.Session, error)
 }

@@ -73,6 +73,24 @@ func (c *Client) Leader(ctx context.Context, q *pb.LeaderRequest) (*pb.LeaderRep
 	return r, fromStatus(err)
 }
 
+// Invite writes an invitation.
+func (c *Client) Invite(ctx context.Context, q *pb.InviteRequest) (*pb.InviteReply, error) {
+	r, err := c.api.Invite(ctx, q)
+	return r, fromStatus(err)
+}
+
+// ListInvitations lists the invitations.
+func (c *Client) ListInvitations(ctx context.Context, q *pb.ListInvitationsRequest) (*pb.ListInvitationsReply, error) {
+	r, err := c.api.ListInvitations(ctx, q)
+	return r, fromStatus(err)
+}
+
+// Withdraw ends an invitation.
+func (c *Client) Withdraw(ctx context.Context, q *pb.WithdrawRequest) (*pb.WithdrawReply, error) {
+	r, err := c.api.Withdraw(ctx, q)
+	return r, fromStatus(err)
+}
+
 // AcquireLock takes or renews the write lease.
 func (c *Client) AcquireLock(ctx context.Context, q *pb.AcquireLockRequest) (*pb.LockReply, error) {
 	r, err := c.api.AcquireLock(ctx, q)
@@ -127,6 +145,18 @@ func receive[T any](from grpc.ServerStreamingClient[T], emit func(*T) error) err
 // Configure says which replicas the owner wants.
 func (c *Client) Configure(ctx context.Context, q *pb.ConfigureRequest) (*pb.Repo, error) {
 	r, err := c.api.Configure(ctx, q)
+	return r, fromStatus(err)
+}
+
+// ChangePolicy gives and takes roles, and protects refs.
+func (c *Client) ChangePolicy(ctx context.Context, q *pb.ChangePolicyRequest) (*pb.Repo, error) {
+	r, err := c.api.ChangePolicy(ctx, q)
+	return r, fromStatus(err)
+}
+
+// SetHead makes another branch the default one.
+func (c *Client) SetHead(ctx context.Context, q *pb.SetHeadRequest) (*pb.Repo, error) {
+	r, err := c.api.SetHead(ctx, q)
 	return r, fromStatus(err)
 }
 

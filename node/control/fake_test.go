@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"peer/identity"
 	"peer/node/control/pb"
 	"peer/wire"
 )
@@ -24,6 +25,7 @@ type fakeBackend struct {
 	show    func(repo string) (*pb.Repo, error)
 	init    func(*pb.InitRequest) (*pb.InitReply, error)
 	events  []*pb.Event
+	attach  func(identity.Signer) (func(), error)
 	session func(ctx context.Context, repo string, push bool) (wire.Stream, error)
 }
 
@@ -74,6 +76,13 @@ func (f *fakeBackend) ReleaseLock(_ context.Context, q *pb.ReleaseLockRequest) (
 	return &pb.LockReply{Lock: &pb.Lock{Token: q.GetToken()}}, nil
 }
 
+func (f *fakeBackend) AttachSigner(_ context.Context, s identity.Signer) (func(), error) {
+	if f.attach == nil {
+		return nil, errNone
+	}
+	return f.attach(s)
+}
+
 func (f *fakeBackend) Log(_ context.Context, q *pb.LogRequest) (*pb.LogReply, error) {
 	return &pb.LogReply{Index: uint64(q.GetCount()), Peer: "log of " + q.GetRepo()}, nil
 }
@@ -99,11 +108,12 @@ func (f *fakeBackend) Watch(ctx context.Context, _ string, emit func(*pb.Event) 
 	return ctx.Err()
 }
 
-func (f *fakeBackend) Session(ctx context.Context, repo string, push bool) (wire.Stream, error) {
+func (f *fakeBackend) Session(ctx context.Context, repo string, push bool) (wire.Session, error) {
 	if f.session == nil {
-		return nil, errNone
+		return wire.Session{}, errNone
 	}
-	return f.session(ctx, repo, push)
+	s, err := f.session(ctx, repo, push)
+	return wire.Session{Stream: s, To: []byte("to " + repo)}, err
 }
 
 // serve serves b on a socket, and on TCP too if tcp is set.
@@ -277,6 +287,26 @@ func noLeaks(t *testing.T) {
 			time.Sleep(2 * time.Millisecond)
 		}
 	})
+}
+
+func (f *fakeBackend) Invite(context.Context, *pb.InviteRequest) (*pb.InviteReply, error) {
+	return nil, errNone
+}
+
+func (f *fakeBackend) ListInvitations(context.Context, *pb.ListInvitationsRequest) (*pb.ListInvitationsReply, error) {
+	return nil, errNone
+}
+
+func (f *fakeBackend) Withdraw(context.Context, *pb.WithdrawRequest) (*pb.WithdrawReply, error) {
+	return nil, errNone
+}
+
+func (f *fakeBackend) ChangePolicy(context.Context, *pb.ChangePolicyRequest) (*pb.Repo, error) {
+	return &pb.Repo{}, nil
+}
+
+func (f *fakeBackend) SetHead(context.Context, *pb.SetHeadRequest) (*pb.Repo, error) {
+	return &pb.Repo{}, nil
 }
 
 func (f *fakeBackend) Configure(context.Context, *pb.ConfigureRequest) (*pb.Repo, error) {

@@ -70,8 +70,28 @@ func (s *service) Verify(q *pb.VerifyRequest, out grpc.ServerStreamingServer[pb.
 	return s.backend.Verify(out.Context(), q, out.Send)
 }
 
+func (s *service) Invite(ctx context.Context, q *pb.InviteRequest) (*pb.InviteReply, error) {
+	return s.backend.Invite(ctx, q)
+}
+
+func (s *service) ListInvitations(ctx context.Context, q *pb.ListInvitationsRequest) (*pb.ListInvitationsReply, error) {
+	return s.backend.ListInvitations(ctx, q)
+}
+
+func (s *service) Withdraw(ctx context.Context, q *pb.WithdrawRequest) (*pb.WithdrawReply, error) {
+	return s.backend.Withdraw(ctx, q)
+}
+
 func (s *service) Configure(ctx context.Context, q *pb.ConfigureRequest) (*pb.Repo, error) {
 	return s.backend.Configure(ctx, q)
+}
+
+func (s *service) ChangePolicy(ctx context.Context, q *pb.ChangePolicyRequest) (*pb.Repo, error) {
+	return s.backend.ChangePolicy(ctx, q)
+}
+
+func (s *service) SetHead(ctx context.Context, q *pb.SetHeadRequest) (*pb.Repo, error) {
+	return s.backend.SetHead(ctx, q)
 }
 
 func (s *service) RemoveRepo(ctx context.Context, q *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {

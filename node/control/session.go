@@ -27,7 +27,7 @@ var errReset = errors.New("session was reset")
 // The context bounds the whole session. A deadline that passes ends the session
 // for good, unlike one of a connection. Where Write fails because the other
 // side has ended the session, Read still returns what it said last, and then why.
-func (c *Client) Session(ctx context.Context, repo string, push bool) (wire.Stream, error) {
+func (c *Client) Session(ctx context.Context, repo string, push bool) (wire.Session, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	rpc, err := c.api.Session(ctx)
 	if err == nil {
@@ -36,14 +36,18 @@ func (c *Client) Session(ctx context.Context, repo string, push bool) (wire.Stre
 	if err == nil {
 		// Headers come when there is a replica; without them the call is over.
 		if md, _ := rpc.Header(); md != nil {
-			return &session{rpc: rpc, ctx: ctx, cancel: cancel}, nil
+			s := wire.Session{Stream: &session{rpc: rpc, ctx: ctx, cancel: cancel}}
+			if at := md.Get(replicaHeader); len(at) > 0 {
+				s.To = []byte(at[0])
+			}
+			return s, nil
 		}
 	}
 	if err == nil || errors.Is(err, io.EOF) {
 		_, err = rpc.Recv()
 	}
 	cancel(nil)
-	return nil, fromStatus(err)
+	return wire.Session{}, fromStatus(err)
 }
 
 // session is the client's end of the call.

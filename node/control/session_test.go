@@ -27,11 +27,14 @@ func tunnel(t *testing.T) (client wire.Stream, replica *end, backendEnd *end) {
 		return nodeSide, nil
 	}
 	_, o := serve(t, b, false)
-	client, err := dial(t, o).Session(t.Context(), "id", true)
+	opened, err := dial(t, o).Session(t.Context(), "id", true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client, replica, nodeSide
+	if string(opened.To) != "to id" {
+		t.Errorf("a session with %q", opened.To)
+	}
+	return opened, replica, nodeSide
 }
 
 func must(t *testing.T, err error) {

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	"peer/node/control/pb"
 	"peer/wire"
@@ -15,6 +16,9 @@ import (
 // header a message just fits into a 32 KiB buffer of grpc's pool; larger ones
 // take 1 MiB each, and are no faster.
 const sessionChunkBytes = 32<<10 - 64
+
+// replicaHeader is the peer ID of the replica behind a session.
+const replicaHeader = "replica-bin"
 
 // errClosedByClient ends a session whose client has written all and reads no more.
 var errClosedByClient = errors.New("closed by the client")
@@ -37,7 +41,7 @@ func (s *service) Session(rpc sessionRPC) error {
 		return err
 	}
 	// The headers tell the client that there is a replica behind this call.
-	if err := rpc.SendHeader(nil); err != nil {
+	if err := rpc.SendHeader(metadata.Pairs(replicaHeader, string(replica.To))); err != nil {
 		return errors.Join(err, replica.Reset())
 	}
 	in, out := make(chan error, 2), make(chan error, 1)

@@ -1,5 +1,5 @@
-// Package gitd serves repositories over git:// to git clients that have no
-// helper of ours.
+// Package gitd serves repositories over git:// and http:// to git clients that have
+// no helper of ours.
 //
 // A [Server] takes connections, reads the one line with which a client says what
 // it wants, and joins the client with a session that its [Backend] opens. To read
@@ -13,6 +13,14 @@
 //
 // OWNER is a did:key, a peer ID, or a petname of the home that serves. A client
 // is refused with a pkt-line that begins with "ERR ", which every git prints.
+//
+// An [HTTPServer] serves git's smart HTTP protocol:
+//
+//	GET  /OWNER/NAME/info/refs?service=git-upload-pack
+//	POST /OWNER/NAME/git-upload-pack
+//
+// Each request is a session of its own. It keeps web pages out, which a browser on
+// the same machine could let in.
 //
 // Nothing here knows who a client is. That is why pushing is off unless
 // Options.Push is set, and even then open only to connections whose both ends are

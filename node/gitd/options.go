@@ -53,6 +53,7 @@ type Options struct {
 	Backend Backend
 	Logger  *slog.Logger // default: none
 	Push    bool         // take pushes on loopback
+	Names   []string     // over HTTP: what this machine is called, besides localhost and its addresses
 	Agent   string       // how the server calls itself in a push; default "peer"
 	TempDir string       // for packs on their way to a group; default: the system's
 

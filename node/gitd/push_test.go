@@ -29,146 +29,149 @@ func (b *fakeBackend) last() *Transaction {
 	return b.pushes[len(b.pushes)-1]
 }
 
+// pushTests are what one pushes, whatever the way.
+var pushTests = map[string]func(*testing.T, *fakeBackend, *person){
+	"update": func(t *testing.T, b *fakeBackend, p *person) {
+		old := p.ok("w", "rev-parse", "HEAD")
+		oid := p.commit("w", "a", "2")
+		if out := p.ok("w", "push", p.url, "main"); !strings.Contains(out, "remote: committed") || strings.Contains(out, "checking") {
+			t.Errorf("without a terminal push prints\n%s", out)
+		}
+		wantRef(t, b, "refs/heads/main", oid)
+		u := b.last().Updates
+		if len(u) != 1 || u[0].Old.String() != old || u[0].New.String() != oid || b.last().Atomic || b.last().Pack == nil {
+			t.Errorf("transaction %+v", b.last())
+		}
+	},
+	"progress": func(t *testing.T, b *fakeBackend, p *person) {
+		p.commit("w", "a", "2")
+		if out := p.ok("w", "push", "--progress", p.url, "main"); !strings.Contains(out, "remote: checking") {
+			t.Errorf("push prints\n%s", out)
+		}
+	},
+	"new branch of what is there": func(t *testing.T, b *fakeBackend, p *person) {
+		oid := p.ok("w", "rev-parse", "HEAD")
+		p.ok("w", "push", p.url, "main:refs/heads/x")
+		wantRef(t, b, "refs/heads/x", oid)
+		if b.last().Pack != nil {
+			t.Error("an empty pack was passed on")
+		}
+	},
+	"delete": func(t *testing.T, b *fakeBackend, p *person) {
+		p.ok("w", "push", p.url, "main:refs/heads/x")
+		p.ok("w", "push", p.url, ":refs/heads/x")
+		wantRef(t, b, "refs/heads/x", "")
+	},
+	"up to date": func(t *testing.T, b *fakeBackend, p *person) {
+		p.ok("w", "push", p.url, "main")
+		if b.last() != nil {
+			t.Error("nothing was delivered")
+		}
+		eventually(t, "the session is closed", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.closed == 1 })
+	},
+	"force, tags, many": func(t *testing.T, b *fakeBackend, p *person) {
+		p.ok("w", "commit", "--quiet", "--amend", "-m", "other")
+		p.ok("w", "tag", "-m", "one", "v1")
+		for i := range 300 {
+			p.ok("w", "update-ref", "refs/heads/many/"+strconv.Itoa(i), "HEAD")
+		}
+		p.ok("w", "push", "--mirror", p.url)
+		wantRef(t, b, "refs/heads/main", p.ok("w", "rev-parse", "HEAD"))
+		wantRef(t, b, "refs/tags/v1", p.ok("w", "rev-parse", "v1"))
+		if got := len(b.last().Updates); got != 302 {
+			t.Errorf("%d updates", got)
+		}
+	},
+	"options": func(t *testing.T, b *fakeBackend, p *person) {
+		p.commit("w", "a", "2")
+		p.ok("w", "push", "-o", "one two", "-o", "x=ü", p.url, "main")
+		if got := b.last().Options; !slices.Equal(got, []string{"one two", "x=ü"}) {
+			t.Errorf("options %q", got)
+		}
+	},
+	"atomic": func(t *testing.T, b *fakeBackend, p *person) {
+		p.commit("w", "a", "2")
+		p.ok("w", "push", "--atomic", p.url, "main", "main:refs/heads/x")
+		if !b.last().Atomic {
+			t.Error("not atomic")
+		}
+		p.fails("atomic push failed", "w", "push", "--atomic", p.url, "+main:refs/peer/x", "main:refs/heads/y")
+		wantRef(t, b, "refs/heads/y", "")
+	},
+	"names": func(t *testing.T, b *fakeBackend, p *person) {
+		p.fails("main -> refs/peer/x (funny refname)", "w", "push", p.url, "main:refs/peer/x", "main:refs/heads/good")
+		wantRef(t, b, "refs/peer/x", "")
+		wantRef(t, b, "refs/heads/good", p.ok("w", "rev-parse", "HEAD"))
+		p.fails("(funny refname)", "w", "push", p.url, "main:refs/odd")
+	},
+	"refused one by one": func(t *testing.T, b *fakeBackend, p *person) {
+		b.set(func() {
+			b.deliver = func(t *Transaction) ([]Verdict, error) { return []Verdict{"", "locked\nby bob"}, nil }
+		})
+		p.fails("(locked by bob)", "w", "push", p.url, "main:refs/heads/x", "main:refs/heads/y")
+	},
+	"refused as a whole": func(t *testing.T, b *fakeBackend, p *person) {
+		p.commit("w", "a", "2")
+		b.set(func() {
+			b.deliver = func(t *Transaction) ([]Verdict, error) { return nil, &Refusal{"ann may not write"} }
+		})
+		p.fails("main -> main (ann may not write)", "w", "push", p.url, "main")
+	},
+	"a backend that fails": func(t *testing.T, b *fakeBackend, p *person) {
+		p.commit("w", "a", "2")
+		for _, answer := range []struct {
+			verdicts []Verdict
+			err      error
+		}{{nil, io.ErrClosedPipe}, {nil, nil}, {make([]Verdict, 2), nil}} {
+			b.set(func() {
+				b.deliver = func(t *Transaction) ([]Verdict, error) { return answer.verdicts, answer.err }
+			})
+			p.fails("main -> main (this node could not deliver the push: its log says why)", "w", "push", p.url, "main")
+		}
+	},
+	"moved meanwhile": func(t *testing.T, b *fakeBackend, p *person) {
+		p.commit("w", "a", "2")
+		b.set(func() {
+			b.deliver = func(t *Transaction) ([]Verdict, error) { return []Verdict{"moved"}, nil }
+		})
+		p.fails("(moved)", "w", "push", p.url, "main")
+	},
+	"larger than memory": func(t *testing.T, b *fakeBackend, p *person) {
+		oid := p.commit("w", "big", noise(5*spoolMemoryBytes))
+		p.ok("w", "push", p.url, "main")
+		wantRef(t, b, "refs/heads/main", oid)
+		b.git(nil, "-C", b.dir, "fsck", "--strict")
+	},
+	"from a shallow clone": func(t *testing.T, b *fakeBackend, p *person) {
+		p.commit("w", "a", "2")
+		p.ok("w", "push", p.url, "main")
+		p.ok("", "clone", "--quiet", "--depth=1", p.url, "c")
+		root := p.ok("c", "rev-parse", "HEAD")
+		oid := p.commit("c", "a", "3")
+		p.ok("c", "push", p.url, "main")
+		wantRef(t, b, "refs/heads/main", oid)
+		if got := b.last().Shallow; len(got) != 1 || got[0].String() != root {
+			t.Errorf("shallow %v, want %s", got, root)
+		}
+	},
+	"without side band": func(t *testing.T, b *fakeBackend, p *person) {
+		oid := p.commit("w", "a", "2")
+		q := *p
+		q.config = append(q.config, "sendpack.sideband=false")
+		q.ok("w", "push", p.url, "main")
+		wantRef(t, b, "refs/heads/main", oid)
+	},
+	"dry run": func(t *testing.T, b *fakeBackend, p *person) {
+		p.commit("w", "a", "2")
+		p.ok("w", "push", "--dry-run", p.url, "main")
+		if b.last() != nil {
+			t.Error("a dry run was delivered")
+		}
+	},
+}
+
 func TestPush(t *testing.T) {
-	for name, test := range map[string]func(*testing.T, *fakeBackend, *person){
-		"update": func(t *testing.T, b *fakeBackend, p *person) {
-			old := p.ok("w", "rev-parse", "HEAD")
-			oid := p.commit("w", "a", "2")
-			if out := p.ok("w", "push", p.url, "main"); !strings.Contains(out, "remote: committed") || strings.Contains(out, "checking") {
-				t.Errorf("without a terminal push prints\n%s", out)
-			}
-			wantRef(t, b, "refs/heads/main", oid)
-			u := b.last().Updates
-			if len(u) != 1 || u[0].Old.String() != old || u[0].New.String() != oid || b.last().Atomic || b.last().Pack == nil {
-				t.Errorf("transaction %+v", b.last())
-			}
-		},
-		"progress": func(t *testing.T, b *fakeBackend, p *person) {
-			p.commit("w", "a", "2")
-			if out := p.ok("w", "push", "--progress", p.url, "main"); !strings.Contains(out, "remote: checking") {
-				t.Errorf("push prints\n%s", out)
-			}
-		},
-		"new branch of what is there": func(t *testing.T, b *fakeBackend, p *person) {
-			oid := p.ok("w", "rev-parse", "HEAD")
-			p.ok("w", "push", p.url, "main:refs/heads/x")
-			wantRef(t, b, "refs/heads/x", oid)
-			if b.last().Pack != nil {
-				t.Error("an empty pack was passed on")
-			}
-		},
-		"delete": func(t *testing.T, b *fakeBackend, p *person) {
-			p.ok("w", "push", p.url, "main:refs/heads/x")
-			p.ok("w", "push", p.url, ":refs/heads/x")
-			wantRef(t, b, "refs/heads/x", "")
-		},
-		"up to date": func(t *testing.T, b *fakeBackend, p *person) {
-			p.ok("w", "push", p.url, "main")
-			if b.last() != nil {
-				t.Error("nothing was delivered")
-			}
-			eventually(t, "the session is closed", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.closed == 1 })
-		},
-		"force, tags, many": func(t *testing.T, b *fakeBackend, p *person) {
-			p.ok("w", "commit", "--quiet", "--amend", "-m", "other")
-			p.ok("w", "tag", "-m", "one", "v1")
-			for i := range 300 {
-				p.ok("w", "update-ref", "refs/heads/many/"+strconv.Itoa(i), "HEAD")
-			}
-			p.ok("w", "push", "--mirror", p.url)
-			wantRef(t, b, "refs/heads/main", p.ok("w", "rev-parse", "HEAD"))
-			wantRef(t, b, "refs/tags/v1", p.ok("w", "rev-parse", "v1"))
-			if got := len(b.last().Updates); got != 302 {
-				t.Errorf("%d updates", got)
-			}
-		},
-		"options": func(t *testing.T, b *fakeBackend, p *person) {
-			p.commit("w", "a", "2")
-			p.ok("w", "push", "-o", "one two", "-o", "x=ü", p.url, "main")
-			if got := b.last().Options; !slices.Equal(got, []string{"one two", "x=ü"}) {
-				t.Errorf("options %q", got)
-			}
-		},
-		"atomic": func(t *testing.T, b *fakeBackend, p *person) {
-			p.commit("w", "a", "2")
-			p.ok("w", "push", "--atomic", p.url, "main", "main:refs/heads/x")
-			if !b.last().Atomic {
-				t.Error("not atomic")
-			}
-			p.fails("atomic push failed", "w", "push", "--atomic", p.url, "+main:refs/peer/x", "main:refs/heads/y")
-			wantRef(t, b, "refs/heads/y", "")
-		},
-		"names": func(t *testing.T, b *fakeBackend, p *person) {
-			p.fails("main -> refs/peer/x (funny refname)", "w", "push", p.url, "main:refs/peer/x", "main:refs/heads/good")
-			wantRef(t, b, "refs/peer/x", "")
-			wantRef(t, b, "refs/heads/good", p.ok("w", "rev-parse", "HEAD"))
-			p.fails("(funny refname)", "w", "push", p.url, "main:refs/odd")
-		},
-		"refused one by one": func(t *testing.T, b *fakeBackend, p *person) {
-			b.set(func() {
-				b.deliver = func(t *Transaction) ([]Verdict, error) { return []Verdict{"", "locked\nby bob"}, nil }
-			})
-			p.fails("(locked by bob)", "w", "push", p.url, "main:refs/heads/x", "main:refs/heads/y")
-		},
-		"refused as a whole": func(t *testing.T, b *fakeBackend, p *person) {
-			p.commit("w", "a", "2")
-			b.set(func() {
-				b.deliver = func(t *Transaction) ([]Verdict, error) { return nil, &Refusal{"ann may not write"} }
-			})
-			p.fails("main -> main (ann may not write)", "w", "push", p.url, "main")
-		},
-		"a backend that fails": func(t *testing.T, b *fakeBackend, p *person) {
-			p.commit("w", "a", "2")
-			for _, answer := range []struct {
-				verdicts []Verdict
-				err      error
-			}{{nil, io.ErrClosedPipe}, {nil, nil}, {make([]Verdict, 2), nil}} {
-				b.set(func() {
-					b.deliver = func(t *Transaction) ([]Verdict, error) { return answer.verdicts, answer.err }
-				})
-				p.fails("main -> main (this node could not deliver the push: its log says why)", "w", "push", p.url, "main")
-			}
-		},
-		"moved meanwhile": func(t *testing.T, b *fakeBackend, p *person) {
-			p.commit("w", "a", "2")
-			b.set(func() {
-				b.deliver = func(t *Transaction) ([]Verdict, error) { return []Verdict{"moved"}, nil }
-			})
-			p.fails("(moved)", "w", "push", p.url, "main")
-		},
-		"larger than memory": func(t *testing.T, b *fakeBackend, p *person) {
-			oid := p.commit("w", "big", noise(5*spoolMemoryBytes))
-			p.ok("w", "push", p.url, "main")
-			wantRef(t, b, "refs/heads/main", oid)
-			b.git(nil, "-C", b.dir, "fsck", "--strict")
-		},
-		"from a shallow clone": func(t *testing.T, b *fakeBackend, p *person) {
-			p.commit("w", "a", "2")
-			p.ok("w", "push", p.url, "main")
-			p.ok("", "clone", "--quiet", "--depth=1", p.url, "c")
-			root := p.ok("c", "rev-parse", "HEAD")
-			oid := p.commit("c", "a", "3")
-			p.ok("c", "push", p.url, "main")
-			wantRef(t, b, "refs/heads/main", oid)
-			if got := b.last().Shallow; len(got) != 1 || got[0].String() != root {
-				t.Errorf("shallow %v, want %s", got, root)
-			}
-		},
-		"without side band": func(t *testing.T, b *fakeBackend, p *person) {
-			oid := p.commit("w", "a", "2")
-			q := *p
-			q.config = append(q.config, "sendpack.sideband=false")
-			q.ok("w", "push", p.url, "main")
-			wantRef(t, b, "refs/heads/main", oid)
-		},
-		"dry run": func(t *testing.T, b *fakeBackend, p *person) {
-			p.commit("w", "a", "2")
-			p.ok("w", "push", "--dry-run", p.url, "main")
-			if b.last() != nil {
-				t.Error("a dry run was delivered")
-			}
-		},
-	} {
+	for name, test := range pushTests {
 		for _, version := range []int{0, 1, 2} {
 			t.Run(name+"/version "+strconv.Itoa(version), func(t *testing.T) {
 				t.Parallel()

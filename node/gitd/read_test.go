@@ -11,72 +11,77 @@ import (
 	"peer/identity"
 )
 
+// readTests are what a reader does in a version of git's protocol, whatever the way.
+func readTests(version int) map[string]func(*testing.T, *fakeBackend, *person) {
+	return map[string]func(*testing.T, *fakeBackend, *person){
+		"ls-remote": func(t *testing.T, b *fakeBackend, p *person) {
+			oid := p.ok("w", "rev-parse", "HEAD")
+			if got, want := p.ok("", "ls-remote", p.url), oid+"\tHEAD\n"+oid+"\trefs/heads/main"; got != want {
+				t.Errorf("ls-remote prints %q, want %q", got, want)
+			}
+			if !slices.Contains(b.opened, version) {
+				t.Errorf("asked for versions %v, want %d", b.opened, version)
+			}
+		},
+		"clone, then fetch": func(t *testing.T, b *fakeBackend, p *person) {
+			p.ok("", "clone", "--quiet", p.url, "c")
+			oid := p.commit("w", "a", "2")
+			p.ok("w", "push", "--quiet", b.dir, "main")
+			p.ok("c", "fetch", "--quiet")
+			if got := p.ok("c", "rev-parse", "origin/main"); got != oid {
+				t.Errorf("fetched %s, want %s", got, oid)
+			}
+			p.ok("c", "fetch", "--quiet") // nothing new
+		},
+		"many haves": func(t *testing.T, b *fakeBackend, p *person) {
+			p.ok("", "clone", "--quiet", p.url, "c")
+			for i := range 40 {
+				p.ok("c", "commit", "--quiet", "--allow-empty", "-m", fmt.Sprint("ours ", i))
+			}
+			oid := p.commit("w", "a", "2")
+			p.ok("w", "push", "--quiet", b.dir, "main")
+			p.ok("c", "fetch", "--quiet")
+			if got := p.ok("c", "rev-parse", "origin/main"); got != oid {
+				t.Errorf("fetched %s, want %s", got, oid)
+			}
+		},
+		"shallow, then unshallow": func(t *testing.T, b *fakeBackend, p *person) {
+			p.commit("w", "a", "2")
+			p.ok("w", "push", "--quiet", b.dir, "main")
+			p.ok("", "clone", "--quiet", "--depth=1", p.url, "c")
+			if got := p.ok("c", "rev-list", "--count", "HEAD"); got != "1" {
+				t.Errorf("%s commits in a clone of depth 1", got)
+			}
+			p.ok("c", "fetch", "--quiet", "--unshallow")
+			p.ok("c", "fsck")
+		},
+		"without blobs": func(t *testing.T, b *fakeBackend, p *person) {
+			p.ok("", "clone", "--quiet", "--filter=blob:none", "--no-checkout", p.url, "c")
+			p.ok("c", "checkout", "--quiet", "main")
+			if raw, err := os.ReadFile(filepath.Join(p.dir, "c", "a")); err != nil || string(raw) != "1" {
+				t.Errorf("checked out %q, %v", raw, err)
+			}
+		},
+		"archive": func(t *testing.T, b *fakeBackend, p *person) {
+			if got := p.ok("", "archive", "--remote="+p.url, "main"); !strings.Contains(got, "change") && !strings.Contains(got, "1") {
+				t.Error("no file in the archive")
+			}
+			p.fails("", "", "archive", "--remote="+p.url, "nothing")
+		},
+		"what git itself refuses": func(t *testing.T, b *fakeBackend, p *person) {
+			b.git(nil, "-C", b.dir, "config", "--unset", "uploadpack.allowAnySHA1InWant")
+			says := "not our ref"
+			if version < 2 { // where the client knows all that may be asked for
+				says = "unadvertised object"
+			}
+			p.fails(says, "w", "fetch", p.url, strings.Repeat("1234", 10))
+		},
+	}
+}
+
 func TestRead(t *testing.T) {
 	for _, version := range []int{0, 1, 2} {
-		for name, test := range map[string]func(*testing.T, *fakeBackend, *person){
-			"ls-remote": func(t *testing.T, b *fakeBackend, p *person) {
-				oid := p.ok("w", "rev-parse", "HEAD")
-				if got, want := p.ok("", "ls-remote", p.url), oid+"\tHEAD\n"+oid+"\trefs/heads/main"; got != want {
-					t.Errorf("ls-remote prints %q, want %q", got, want)
-				}
-				if !slices.Contains(b.opened, version) {
-					t.Errorf("asked for versions %v, want %d", b.opened, version)
-				}
-			},
-			"clone, then fetch": func(t *testing.T, b *fakeBackend, p *person) {
-				p.ok("", "clone", "--quiet", p.url, "c")
-				oid := p.commit("w", "a", "2")
-				p.ok("w", "push", "--quiet", b.dir, "main")
-				p.ok("c", "fetch", "--quiet")
-				if got := p.ok("c", "rev-parse", "origin/main"); got != oid {
-					t.Errorf("fetched %s, want %s", got, oid)
-				}
-				p.ok("c", "fetch", "--quiet") // nothing new
-			},
-			"many haves": func(t *testing.T, b *fakeBackend, p *person) {
-				p.ok("", "clone", "--quiet", p.url, "c")
-				for i := range 40 {
-					p.ok("c", "commit", "--quiet", "--allow-empty", "-m", fmt.Sprint("ours ", i))
-				}
-				oid := p.commit("w", "a", "2")
-				p.ok("w", "push", "--quiet", b.dir, "main")
-				p.ok("c", "fetch", "--quiet")
-				if got := p.ok("c", "rev-parse", "origin/main"); got != oid {
-					t.Errorf("fetched %s, want %s", got, oid)
-				}
-			},
-			"shallow, then unshallow": func(t *testing.T, b *fakeBackend, p *person) {
-				p.commit("w", "a", "2")
-				p.ok("w", "push", "--quiet", b.dir, "main")
-				p.ok("", "clone", "--quiet", "--depth=1", p.url, "c")
-				if got := p.ok("c", "rev-list", "--count", "HEAD"); got != "1" {
-					t.Errorf("%s commits in a clone of depth 1", got)
-				}
-				p.ok("c", "fetch", "--quiet", "--unshallow")
-				p.ok("c", "fsck")
-			},
-			"without blobs": func(t *testing.T, b *fakeBackend, p *person) {
-				p.ok("", "clone", "--quiet", "--filter=blob:none", "--no-checkout", p.url, "c")
-				p.ok("c", "checkout", "--quiet", "main")
-				if raw, err := os.ReadFile(filepath.Join(p.dir, "c", "a")); err != nil || string(raw) != "1" {
-					t.Errorf("checked out %q, %v", raw, err)
-				}
-			},
-			"archive": func(t *testing.T, b *fakeBackend, p *person) {
-				if got := p.ok("", "archive", "--remote="+p.url, "main"); !strings.Contains(got, "change") && !strings.Contains(got, "1") {
-					t.Error("no file in the archive")
-				}
-				p.fails("", "", "archive", "--remote="+p.url, "nothing")
-			},
-			"what git itself refuses": func(t *testing.T, b *fakeBackend, p *person) {
-				b.git(nil, "-C", b.dir, "config", "--unset", "uploadpack.allowAnySHA1InWant")
-				says := "not our ref"
-				if version < 2 { // where the client knows all that may be asked for
-					says = "unadvertised object"
-				}
-				p.fails(says, "w", "fetch", p.url, strings.Repeat("1234", 10))
-			},
-		} {
+		for name, test := range readTests(version) {
 			t.Run(fmt.Sprintf("version %d/%s", version, name), func(t *testing.T) {
 				t.Parallel()
 				b, s, p := filled(t, nil)

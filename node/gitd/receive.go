@@ -14,18 +14,27 @@ import (
 // are *brokenError, since git has begun to speak.
 func (s *Server) takePush(ctx context.Context, c *conn, q request, push Push) error {
 	c.idle = s.o.PushTimeout
-	refs, format := push.Refs()
-	if err := s.advertise(c, q, refs, format); err != nil {
+	if err := s.advertise(c, q.version, push); err != nil {
 		return &brokenError{fmt.Errorf("list refs: %w", err)}
 	}
-	in := bufio.NewReaderSize(c, tunnelBytes)
+	reported, err := s.receive(ctx, bufio.NewReaderSize(c, tunnelBytes), c, push)
+	if reported {
+		c.linger()
+	}
+	return err
+}
+
+// receive reads commands and pack and says what became of them. reported says that
+// the client has a report to read; errors are *brokenError.
+func (s *service) receive(ctx context.Context, in io.Reader, w io.Writer, push Push) (reported bool, err error) {
+	_, format := push.Refs()
 	cmds, err := readCommands(in, format)
 	if errors.Is(err, io.EOF) && len(cmds.updates) == 0 || err == nil && len(cmds.updates) == 0 {
-		return nil // up to date, or refused by a hook over there
+		return false, nil // up to date, or refused by a hook over there
 	}
-	out := &reporter{w: c, cmds: cmds}
+	out := &reporter{w: w, cmds: cmds}
 	if err != nil {
-		return s.breakOff(c, out, err)
+		return breakOff(out, err)
 	}
 	t := &Transaction{Atomic: cmds.atomic, Options: cmds.options, Shallow: cmds.shallow, Progress: out, Say: out.say}
 	if cmds.bringsPack() {
@@ -33,7 +42,7 @@ func (s *Server) takePush(ctx context.Context, c *conn, q request, push Push) er
 		defer pack.Close()
 		objects, err := readPack(in, pack, format, s.o.PackBytesMax)
 		if err != nil {
-			return s.breakOff(c, out, err)
+			return breakOff(out, err)
 		}
 		if objects > 0 {
 			t.Pack = pack.open
@@ -41,14 +50,13 @@ func (s *Server) takePush(ctx context.Context, c *conn, q request, push Push) er
 	}
 	s.deliver(ctx, push, t, cmds)
 	if err := out.report(""); err != nil {
-		return &brokenError{fmt.Errorf("report: %w", err)}
+		return false, &brokenError{fmt.Errorf("report: %w", err)}
 	}
-	c.linger()
-	return nil
+	return true, nil
 }
 
 // deliver asks the group about what this server has not refused itself.
-func (s *Server) deliver(ctx context.Context, push Push, t *Transaction, cmds *commands) {
+func (s *service) deliver(ctx context.Context, push Push, t *Transaction, cmds *commands) {
 	var at []int
 	if t.Updates, at = cmds.pending(); len(at) == 0 {
 		return
@@ -75,28 +83,26 @@ func (s *Server) deliver(ctx context.Context, push Push, t *Transaction, cmds *c
 }
 
 // breakOff tells a client that may still be sending what is wrong.
-func (s *Server) breakOff(c *conn, out *reporter, err error) error {
+func breakOff(out *reporter, err error) (reported bool, _ error) {
 	text := "the push could not be read"
 	if errors.Is(err, errTooMuch) || errors.Is(err, errBadCommand) || errors.Is(err, errNoPack) {
 		text = err.Error()
 	}
 	out.cmds.refuseAll("unpacker error")
-	if out.report(text) == nil {
-		c.linger()
-	}
-	return &brokenError{fmt.Errorf("read push: %w", err)}
+	return out.report(text) == nil, &brokenError{fmt.Errorf("read push: %w", err)}
 }
 
 // advertise lists the refs as receive-pack does: without HEAD, and without what
 // tags point at.
-func (s *Server) advertise(c *conn, q request, refs []git.Ref, format git.Format) error {
-	out := bufio.NewWriterSize(c, git.PktPayloadMax)
+func (s *service) advertise(w io.Writer, version int, push Push) error {
+	refs, format := push.Refs()
+	out := bufio.NewWriterSize(w, git.PktPayloadMax)
 	var line []byte
 	put := func(text string) {
 		line = git.AppendPkt(line[:0], []byte(text))
 		_, _ = out.Write(line) // Flush returns the error
 	}
-	if q.version == 1 {
+	if version == 1 {
 		put("version 1\n")
 	}
 	capabilities := "\x00report-status delete-refs side-band-64k quiet atomic ofs-delta push-options object-format=" + string(format) + " agent=" + s.o.Agent

@@ -79,11 +79,18 @@ func parseVersion(extra []byte) int {
 	}
 	version := 0
 	for parameter := range bytes.SplitSeq(parameters, []byte{0}) {
-		for key := range bytes.SplitSeq(parameter, []byte{':'}) {
-			number, ok := bytes.CutPrefix(key, []byte("version="))
-			if ok && len(number) == 1 && '0' <= number[0] && number[0] <= '0'+newestVersion {
-				version = max(version, int(number[0]-'0'))
-			}
+		version = max(version, newestOf(string(parameter)))
+	}
+	return version
+}
+
+// newestOf finds the newest version in a list as GIT_PROTOCOL has it.
+func newestOf(list string) int {
+	version := 0
+	for key := range strings.SplitSeq(list, ":") {
+		number, ok := strings.CutPrefix(key, "version=")
+		if ok && len(number) == 1 && '0' <= number[0] && number[0] <= '0'+newestVersion {
+			version = max(version, int(number[0]-'0'))
 		}
 	}
 	return version

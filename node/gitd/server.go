@@ -15,10 +15,15 @@ import (
 // ErrClosed is why the connections of a closed server end.
 var ErrClosed = errors.New("git daemon is closed")
 
+// service is what there is to serve, whatever the way.
+type service struct {
+	o   Options
+	log *slog.Logger
+}
+
 // Server is a git daemon that listens.
 type Server struct {
-	o        Options
-	log      *slog.Logger
+	service
 	listener net.Listener
 
 	ctx    context.Context // ends, with its cause, when the server closes
@@ -35,6 +40,23 @@ func Serve(ctx context.Context, o Options) (*Server, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
 	}
+	listener, err := o.listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		service: service{o, o.Logger}, listener: listener,
+		crowd:    crowd{most: o.ConnectionsMax, each: o.AddressMax, of: map[netip.Addr]int{}},
+		refusals: make(chan struct{}, refusalsMax),
+	}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	context.AfterFunc(s.ctx, func() { _ = listener.Close() })
+	s.work.Go(s.accept)
+	return s, nil
+}
+
+// listen opens the port, and sets what depends on where it is.
+func (o *Options) listen(ctx context.Context) (net.Listener, error) {
 	addr := o.Addr
 	if strings.HasPrefix(addr, ":") {
 		addr = "127.0.0.1" + addr
@@ -47,15 +69,7 @@ func Serve(ctx context.Context, o Options) (*Server, error) {
 		setDefault(&o.AddressMax, o.ConnectionsMax)
 	}
 	setDefault(&o.AddressMax, addressMax)
-	s := &Server{
-		o: o, log: o.Logger, listener: listener,
-		crowd:    crowd{most: o.ConnectionsMax, each: o.AddressMax, of: map[netip.Addr]int{}},
-		refusals: make(chan struct{}, refusalsMax),
-	}
-	s.ctx, s.cancel = context.WithCancelCause(ctx)
-	context.AfterFunc(s.ctx, func() { _ = listener.Close() })
-	s.work.Go(s.accept)
-	return s, nil
+	return listener, nil
 }
 
 // Addr is where the server listens, as host:port.
@@ -148,7 +162,7 @@ func (s *Server) serve(c *conn) {
 	if err == nil {
 		err = s.answer(c, q)
 	}
-	s.report(log, time.Since(start), err)
+	s.report(s.ctx, log, time.Since(start), err)
 	if text := refusalText(err); text != "" && s.ctx.Err() == nil {
 		c.refuse(text)
 	}
@@ -156,12 +170,12 @@ func (s *Server) serve(c *conn) {
 
 // report logs how a request ended. Only what is wrong with this node is worth
 // an operator's attention.
-func (s *Server) report(log *slog.Logger, took time.Duration, err error) {
+func (s *service) report(ctx context.Context, log *slog.Logger, took time.Duration, err error) {
 	var broken *brokenError
 	switch {
 	case err == nil:
 		log.Debug("git client served", "took", took)
-	case s.ctx.Err() != nil, errors.As(err, &broken), errors.Is(err, ErrNotFound), refused(err):
+	case ctx.Err() != nil, errors.As(err, &broken), errors.Is(err, ErrNotFound), refused(err):
 		log.Debug("git client not served", "took", took, "error", err)
 	default:
 		log.Warn("git client not served", "took", took, "error", err)

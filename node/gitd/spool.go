@@ -2,10 +2,15 @@ package gitd
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"os"
 )
+
+// keepError says that this machine could not take what a client sent.
+type keepError struct{ error }
+
+func (e *keepError) Error() string { return "keep the pack: " + e.error.Error() }
+func (e *keepError) Unwrap() error { return e.error }
 
 // spool holds a pack while its transaction is delivered, which may take several
 // tries: small ones in memory, others in a file without a name.
@@ -25,18 +30,18 @@ func (s *spool) Write(p []byte) (int, error) {
 	if s.file == nil {
 		file, err := os.CreateTemp(s.dir, ".push-*")
 		if err != nil {
-			return 0, fmt.Errorf("keep the pack: %w", err)
+			return 0, &keepError{err}
 		}
 		_ = os.Remove(file.Name()) // it lives until it is closed
 		s.file = file
 		if _, err := file.Write(s.buf); err != nil {
-			return 0, fmt.Errorf("keep the pack: %w", err)
+			return 0, &keepError{err}
 		}
 		s.buf = nil
 	}
 	n, err := s.file.Write(p)
 	if err != nil {
-		err = fmt.Errorf("keep the pack: %w", err)
+		err = &keepError{err}
 	}
 	return n, err
 }

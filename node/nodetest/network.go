@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -238,4 +239,19 @@ func (n *Network) record(key, value []byte) error {
 	}
 	n.records[string(key)] = slices.Clone(value)
 	return nil
+}
+
+// Open is what anybody in the network can see without asking its nodes: the topics
+// that hosts have joined, and the DHT's records with their keys.
+func (n *Network) Open() (topics []string, records map[string][]byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, h := range n.up {
+		for name := range h.topics {
+			if !slices.Contains(topics, name) {
+				topics = append(topics, name)
+			}
+		}
+	}
+	return topics, maps.Clone(n.records)
 }

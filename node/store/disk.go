@@ -15,13 +15,15 @@ import (
 // full disk under a mapping kills the process instead of returning an error.
 const freeBytesMin = 128 << 20
 
-func (s *Store) checkSpace() error {
+func (s *Store) checkSpace() error { return checkSpace(s.dir.dir, s.freeBytesMin) }
+
+func checkSpace(dir string, least uint64) error {
 	var fs unix.Statfs_t
-	if err := unix.Statfs(s.dir.dir, &fs); err != nil {
+	if err := unix.Statfs(dir, &fs); err != nil {
 		return fmt.Errorf("look for free space: %w", err)
 	}
-	if free := fs.Bavail * uint64(fs.Bsize); free < s.freeBytesMin {
-		return &DiskFullError{Dir: s.dir.dir, FreeBytes: free, MinBytes: s.freeBytesMin}
+	if free := fs.Bavail * uint64(fs.Bsize); free < least {
+		return &DiskFullError{Dir: dir, FreeBytes: free, MinBytes: least}
 	}
 	return nil
 }

@@ -127,6 +127,27 @@ func TestPoison(t *testing.T) {
 	}
 }
 
+// What badger writes when it closes would kill the process on a full disk, or never
+// end.
+func TestCloseOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.db.Close() })
+	s.freeBytesMin = 1 << 62
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if s.db.IsClosed() {
+		t.Error("badger was closed")
+	}
+	if err := s.Put("k", nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("a closed store takes a write: %v", err)
+	}
+}
+
 func TestTripwire(t *testing.T) {
 	var out bytes.Buffer
 	trip := &tripwire{log: slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))}

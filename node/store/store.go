@@ -57,12 +57,15 @@ type Store struct {
 }
 
 // Open opens the store, which one process at a time can do. Its errors for people
-// are [*LockedError] and [*FormatError].
+// are [*LockedError], [*FormatError] and [*DiskFullError].
 func Open(o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := checkSpace(o.Dir, freeBytesMin); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	trip := &tripwire{log: o.Logger}
@@ -160,6 +163,13 @@ func (s *Store) Close() error {
 	s.cancel(ErrClosed)
 	s.loops.Wait()
 	s.users.Wait()
+	// NB: badger ends by writing tables into mapped files. On a full disk that kills
+	// the process, or never returns. The logs have all of it, and the end of the
+	// process closes them.
+	if err := s.checkSpace(); err != nil {
+		s.log.Warn("the database stays open until this process ends", "why", err)
+		return nil
+	}
 	if err := s.db.Close(); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}

@@ -23,7 +23,9 @@ type client struct {
 	s      *Sim
 	number int
 	key    identity.Key
-	seen   Listing
+	// spare takes the place of key when that is revoked.
+	spare identity.Key
+	seen  Listing
 	// past are objects that some listing named.
 	past   []string
 	target int
@@ -34,7 +36,7 @@ type client struct {
 }
 
 func newClient(s *Sim, number int, key identity.Key) *client {
-	return &client{s: s, number: number, key: key, seen: Listing{Index: 1, Refs: map[string]string{}, Head: Names[0]}}
+	return &client{s: s, number: number, key: key, spare: s.key(), seen: Listing{Index: 1, Refs: map[string]string{}, Head: Names[0]}}
 }
 
 // think waits, and then does something.
@@ -153,7 +155,10 @@ func (c *client) recall(tx *wire.Transaction, known map[string]bool) {
 
 // request makes up and signs a transaction.
 func (c *client) request() *request {
-	d := Draw{Rand: c.s.rng, Genesis: c.s.genesis, Odd: 0.02, LockMillis: 800, Settings: c.s.drawSettings()}
+	if replica.Revoked(c.seen.Policy, c.key.Public()) {
+		c.key, c.spare = c.spare, c.s.key()
+	}
+	d := Draw{Rand: c.s.rng, Genesis: c.s.genesis, Odd: 0.02, LockMillis: 800, Settings: c.s.drawSettings(), Keys: c.s.mortals()}
 	r := &request{tx: d.Transaction(c.key.Public(), c.seen), signer: c.key.Public()}
 	known := map[string]bool{}
 	for _, oid := range c.seen.Refs {
@@ -162,6 +167,15 @@ func (c *client) request() *request {
 	c.recall(r.tx, known)
 	if d.Settings != nil && c.number == 0 && c.s.chance(0.08) {
 		r.tx.Operations = []*wire.Operation{d.configure(c.seen)} // the owner
+		r.tx.Operations[0].GetConfigure().Configuration = c.s.drawConfirmed()
+	}
+	if c.number == 0 && c.s.chance(0.1) {
+		r.tx.Operations = append(r.tx.Operations, d.ChangePolicy(c.seen))
+	}
+	// Somebody has another key, or the owner sees to it.
+	if who := c.s.clients[1+c.s.rng.IntN(len(c.s.clients)-1)]; c.s.chance(0.02) && (c.number == 0 || c == who) {
+		d.Keys, d.Spare = []identity.PublicKey{who.key.Public()}, []identity.Key{who.spare}
+		r.tx.Operations = append(r.tx.Operations, d.ReplaceKey(c.seen))
 	}
 	if c.s.chance(0.01) {
 		d.Mangle(r.tx)
@@ -225,6 +239,8 @@ func (a *attempt) take(got answer, round int) {
 		s.ledger.acknowledge(a.r, got.outcome, a.floor)
 		s.history.pushed(a.r, got.outcome, a.began, s.now)
 		a.think()
+	case got.refused.GetCode() == wire.Code_CODE_NOT_ALLOWED && a.tries > 1:
+		a.giveUp() // an earlier try may be allowed yet, when it arrives
 	case got.refused != nil:
 		a.done = true
 		s.note(-1, "refused", uint64(a.number), uint64(got.refused.GetCode()))

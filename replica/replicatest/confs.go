@@ -8,6 +8,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"peer/identity"
 	"peer/replica"
 	"peer/wire"
 )
@@ -67,9 +68,16 @@ func (c *confs) change(s *Sim, e *pb.Entry) {
 // changed is what an entry makes of a membership; nil if nothing.
 func changed(ms *replica.Membership, e *pb.Entry) (*replica.Membership, error) {
 	next := &replica.Membership{Index: e.GetIndex(), NextRaftID: ms.NextRaftID}
-	if len(e.GetData()) == 0 { // raft leaves a joint configuration by itself
+	cc, change := new(pb.ConfChangeV2), new(wire.MembershipChange)
+	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
+		return nil, err
+	}
+	if len(cc.GetChanges()) == 0 { // the end of a joint configuration, with a certificate
 		if !ms.Joint() {
 			return nil, nil
+		}
+		if err := certified(ms, cc.GetContext()); err != nil {
+			return nil, err
 		}
 		for _, m := range ms.Members {
 			if m.Role == replica.Incoming {
@@ -81,10 +89,6 @@ func changed(ms *replica.Membership, e *pb.Entry) (*replica.Membership, error) {
 		}
 		return next, nil
 	}
-	cc, change := new(pb.ConfChangeV2), new(wire.MembershipChange)
-	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
-		return nil, err
-	}
 	if err := proto.Unmarshal(cc.GetContext(), change); err != nil || len(change.GetMembers()) == 0 {
 		return nil, fmt.Errorf("a change without members: %w", err)
 	}
@@ -95,6 +99,38 @@ func changed(ms *replica.Membership, e *pb.Entry) (*replica.Membership, error) {
 	}
 	next.NextRaftID = change.GetNextRaftId()
 	return next, nil
+}
+
+// certified counts who of the voters before signed the end of a change.
+func certified(ms *replica.Membership, raw []byte) error {
+	cert, body := new(wire.Certificate), new(wire.Configuration)
+	if proto.Unmarshal(raw, cert) != nil || proto.Unmarshal(cert.GetConfiguration(), body) != nil || body.GetIndex() != ms.Index {
+		return fmt.Errorf("no certificate of the change of entry %d", ms.Index)
+	}
+	before, signed := 0, 0
+	for _, m := range ms.Members {
+		named := slices.ContainsFunc(body.GetVoters(), func(v *wire.Member) bool { return v.GetRaftId() == m.RaftID })
+		if named != (m.Role == replica.Voter || m.Role == replica.Incoming) {
+			return fmt.Errorf("the certificate does not say what becomes of seat %d", m.RaftID)
+		}
+		if m.Role != replica.Voter && m.Role != replica.Outgoing {
+			continue
+		}
+		before++
+		key, err := m.Peer.PublicKey()
+		if err != nil {
+			return err
+		}
+		for _, e := range cert.GetEndorsements() {
+			if e.GetRaftId() == m.RaftID && key.Verify(identity.DomainConfiguration, cert.GetConfiguration(), e.GetSignature()) {
+				signed++
+			}
+		}
+	}
+	if signed <= before/2 {
+		return fmt.Errorf("%d of %d voters signed the end of the change of entry %d", signed, before, ms.Index)
+	}
+	return nil
 }
 
 // canLose says whether a group could go on without one disk more, by whichever
@@ -153,6 +189,9 @@ func (l *ledger) checkConf(m *member, have *replica.Membership) {
 	if m.group != nil {
 		index = m.group.Table().Index()
 	}
+	if _, _, err := l.s.proved(have); err != nil {
+		l.s.fail("voters are certified", "member %d at entry %d: %v", m.number, index, err)
+	}
 	want := l.confs.asOf(index)
 	if want.Index != have.Index || want.NextRaftID != have.NextRaftID || !sameSeats(want, have) {
 		l.s.fail("members agree", "member %d has members %s of entry %d, want %s of %d", m.number, spellMembers(have), have.Index, spellMembers(want), want.Index)
@@ -173,7 +212,7 @@ func sameSeats(a, b *replica.Membership) bool {
 
 // confOf is what raft should make of a membership.
 func confOf(ms *replica.Membership) *pb.ConfState {
-	conf := &pb.ConfState{AutoLeave: new(ms.Joint())}
+	conf := &pb.ConfState{AutoLeave: new(false)}
 	for _, m := range ms.Members {
 		if m.Role == replica.Voter || m.Role == replica.Incoming {
 			conf.Voters = append(conf.Voters, m.RaftID)

@@ -22,11 +22,12 @@ type Listing struct {
 	Token uint64
 	// Settings is their version.
 	Settings uint64
+	Policy   *wire.Policy
 }
 
 // List lists a table.
 func List(t *replica.Table) Listing {
-	l := Listing{Index: t.Index(), Refs: map[string]string{}, Head: t.Head(), Token: t.HeldLock().GetToken(), Settings: t.Settings().GetVersion()}
+	l := Listing{Index: t.Index(), Refs: map[string]string{}, Head: t.Head(), Token: t.HeldLock().GetToken(), Settings: t.Settings().GetVersion(), Policy: t.Policy()}
 	for _, r := range t.Refs() {
 		l.Refs[r.GetName()] = string(r.GetOid())
 	}
@@ -43,6 +44,10 @@ type Draw struct {
 	LockMillis int64
 	// Removes: the owner may end the repository.
 	Removes bool
+	// Keys may get a role, or lose one; none: the policy stays as it is.
+	Keys []identity.PublicKey
+	// Spare keys may take the place of others; none: nobody is revoked.
+	Spare []identity.Key
 	// Settings makes up settings that the owner may want; nil: hardly ever other ones.
 	Settings func() *wire.Settings
 }
@@ -87,6 +92,14 @@ func (d Draw) operation(name string, l Listing) *wire.Operation {
 		return &wire.Operation{Kind: &wire.Operation_ReleaseLock{ReleaseLock: &wire.ReleaseLock{Token: l.Token}}}
 	case 3:
 		return d.configure(l)
+	case 4:
+		if len(d.Keys) > 0 {
+			return d.ChangePolicy(l)
+		}
+	case 5:
+		if len(d.Spare) > 0 && d.Rand.IntN(4) == 0 {
+			return d.ReplaceKey(l)
+		}
 	}
 	return &wire.Operation{Kind: &wire.Operation_RefUpdate{RefUpdate: d.update(name, l)}}
 }
@@ -105,6 +118,84 @@ func (d Draw) configure(l Listing) *wire.Operation {
 		settings.Replicas = uint32(d.Rand.IntN(9))
 	}
 	return &wire.Operation{Kind: &wire.Operation_Configure{Configure: &wire.Configure{OldVersion: l.Settings, Settings: settings}}}
+}
+
+// Patterns are those of the rules that tests make.
+var Patterns = []string{"refs/heads/main", "refs/heads/a/**", "refs/heads/*", "refs/**/b", "refs/tags/v*"}
+
+// ChangePolicy gives somebody a role, or takes it, and makes rules or drops some.
+func (d Draw) ChangePolicy(l Listing) *wire.Operation {
+	c := &wire.ChangePolicy{OldVersion: l.Policy.GetVersion()}
+	for range d.Rand.IntN(3) {
+		key := d.Keys[d.Rand.IntN(len(d.Keys))]
+		access := []wire.Access{0, 1, 2, 2, 2, 3, 3, 4}[d.Rand.IntN(8)] // rather more than less, or nobody pushes in the end
+		c.Set = append(c.Set, &wire.Grant{Key: key[:], Access: access})
+	}
+	for range d.Rand.IntN(3) {
+		push := []wire.Access{wire.Access_ACCESS_WRITER, wire.Access_ACCESS_WRITER, wire.Access_ACCESS_WRITER, wire.Access_ACCESS_MAINTAINER, wire.Access_ACCESS_OWNER, wire.Access_ACCESS_NONE}[d.Rand.IntN(6)]
+		c.Protect = append(c.Protect, &wire.Protection{
+			Pattern: Patterns[d.Rand.IntN(len(Patterns))], Push: push, NoForce: d.Rand.IntN(2) == 0, NoDelete: d.Rand.IntN(2) == 0,
+		})
+	}
+	for range d.Rand.IntN(3) {
+		c.Unprotect = append(c.Unprotect, Patterns[d.Rand.IntN(len(Patterns))])
+	}
+	if d.odd() {
+		switch d.Rand.IntN(6) {
+		case 0:
+			c.OldVersion += uint64(d.Rand.IntN(3))
+		case 1:
+			c.Set = append(c.Set, &wire.Grant{Key: d.bytes(d.Rand.IntN(40)), Access: wire.Access(d.Rand.IntN(7) - 1)})
+		case 2:
+			c.Protect = append(c.Protect, &wire.Protection{Pattern: "refs/heads/*" + strings.Repeat("*", d.Rand.IntN(3)), Push: wire.Access(d.Rand.IntN(7) - 1)})
+		case 3:
+			c.Protect = append(c.Protect, &wire.Protection{Pattern: "refs/" + strings.Repeat("x/", d.Rand.IntN(150)) + "**/**"[d.Rand.IntN(5):]})
+		case 4:
+			c = &wire.ChangePolicy{OldVersion: c.OldVersion}
+		default:
+			c.Set = append(c.Set, c.Set...)
+		}
+	}
+	return &wire.Operation{Kind: &wire.Operation_ChangePolicy{ChangePolicy: c}}
+}
+
+// ReplaceKey has a key take the place of another, or revokes one.
+func (d Draw) ReplaceKey(l Listing) *wire.Operation {
+	old, successor := d.Keys[d.Rand.IntN(len(d.Keys))], d.Spare[d.Rand.IntN(len(d.Spare))]
+	version := l.Policy.GetVersion()
+	if d.odd() {
+		version += uint64(d.Rand.IntN(3))
+	}
+	r, err := d.Genesis.Replacement(old, successor, version)
+	if err != nil {
+		panic(err) // keys in memory sign anything
+	}
+	if d.Rand.IntN(6) == 0 {
+		r.New, r.Consent = nil, nil
+	}
+	if d.odd() {
+		switch d.Rand.IntN(4) {
+		case 0:
+			r.Consent = d.bytes(64)
+		case 1:
+			r.Old = d.bytes(d.Rand.IntN(40))
+		case 2:
+			r.New = d.bytes(d.Rand.IntN(40))
+		default:
+			r.OldVersion++
+		}
+	}
+	return &wire.Operation{Kind: &wire.Operation_ReplaceKey{ReplaceKey: r}}
+}
+
+// Ancestry is what a leader would say of a transaction's objects, most of the time.
+func (d Draw) Ancestry(tx *wire.Transaction) (list []*wire.Ancestry) {
+	for _, op := range tx.GetOperations() {
+		if u := op.GetRefUpdate(); len(u.GetOld()) > 0 && len(u.GetNew()) > 0 && d.Rand.IntN(3) > 0 {
+			list = append(list, &wire.Ancestry{Old: u.GetOld(), New: u.GetNew()})
+		}
+	}
+	return list
 }
 
 func (d Draw) update(name string, l Listing) *wire.RefUpdate {

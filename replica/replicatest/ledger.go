@@ -27,6 +27,9 @@ type ledger struct {
 	acked   map[string]*wire.Outcome // by stageKey: what a client was told
 	refused map[string]bool          // by stageKey: what a client was refused before it was proposed
 	floor   uint64                   // the highest index that a client was told of
+
+	receipts receipts
+	revoked  map[identity.PublicKey]uint64 // by which entry
 }
 
 // voter is a seat: a node that has another one votes anew.
@@ -45,6 +48,7 @@ func newLedger(s *Sim) ledger {
 	return ledger{
 		s: s, leaders: map[uint64]int{}, votes: map[voter]uint64{}, confs: newConfs(s.genesis), twin: NewTwin(s.genesis, s.rules.CheckRefName),
 		decided: map[string]uint64{}, acked: map[string]*wire.Outcome{}, refused: map[string]bool{},
+		receipts: newReceipts(), revoked: map[identity.PublicKey]uint64{},
 	}
 }
 
@@ -75,6 +79,7 @@ func (l *ledger) sent(from *member, m *pb.Message) {
 	if l.confs.gone[m.GetFrom()] != nil {
 		l.s.fail("lost seats are silent", "member %d sends %s from seat %d, whose disk is gone", from.number, m.GetType(), m.GetFrom())
 	}
+	l.attested(from, m)
 	switch {
 	case m.GetReject():
 	case m.GetType() == pb.MsgVoteResp:
@@ -126,6 +131,7 @@ func (l *ledger) saved(m *member, t *replica.Turn) {
 	}
 	for i := range t.Applied {
 		l.applied(m, &t.Applied[i])
+		l.proves(m, &t.Applied[i])
 	}
 	l.checkMembers(m, t)
 	l.checkChain(m)
@@ -197,10 +203,11 @@ func (l *ledger) checkObjects(m *member, a *replica.Applied) {
 // first takes down an entry that nobody has applied before.
 func (l *ledger) first(m *member, a *replica.Applied, e *pb.Entry) {
 	var verdict Verdict
+	policy := l.twin.Policy
 	if e.GetType() == pb.EntryNormal {
 		verdict = l.twin.Apply(a.Index, a.Term, e.GetData())
 	} else {
-		verdict = l.twin.Pass(a.Index, a.Term, e.GetData())
+		verdict = l.twin.Pass(a.Index, a.Term, byte(e.GetType()), e.GetData())
 	}
 	if a.StampMillis < l.stamp {
 		l.s.fail("time", "the stamp goes back from %d to %d with entry %d", l.stamp, a.StampMillis, a.Index)
@@ -212,7 +219,12 @@ func (l *ledger) first(m *member, a *replica.Applied, e *pb.Entry) {
 	l.log = append(l.log, committed{
 		term: a.Term, chain: l.twin.Chain, outcome: a.Outcome, repeat: a.Repeat, effect: effect(a),
 	})
+	if term, proven := l.receipts.proven[a.Index]; proven && term != a.Term {
+		l.s.fail("receipts", "entry %d is applied in term %d, and proved in %d", a.Index, a.Term, term)
+	}
 	l.whole(a, e.GetData())
+	l.allowed(a, policy)
+	l.revokes(a, e.GetData())
 	if a.Outcome == nil {
 		return
 	}
@@ -225,6 +237,53 @@ func (l *ledger) first(m *member, a *replica.Applied, e *pb.Entry) {
 		l.s.fail("refused", "the transaction of entry %d was refused before it was proposed", a.Index)
 	case !before:
 		l.decided[key] = a.Index
+	}
+}
+
+// allowed checks that no ref moved under a key that the policy did not allow, as of
+// the index before.
+func (l *ledger) allowed(a *replica.Applied, before Policy) {
+	role := before.Roles[string(a.Signer[:])]
+	for _, r := range a.Refs {
+		deleted := len(r.New) == 0
+		moves := len(r.Old) > 0 && !deleted
+		var forward []*wire.Ancestry
+		if moves && isAncestor(r.Old, r.New) {
+			forward = []*wire.Ancestry{{Old: r.Old, New: r.New}}
+		}
+		if role < wire.Access_ACCESS_WRITER || !before.mayPush(role, r.Name) || deleted && before.keeps(r.Name) ||
+			!before.mayGo(&wire.RefUpdate{Name: r.Name, Old: r.Old, New: r.New}, forward) {
+			l.s.fail("only who may", "entry %d moves %s under the role %s, and the policy of %d forbids it", a.Index, r.Name, role, before.Version)
+		}
+	}
+	if l.twin.Policy.Version != before.Version {
+		l.s.stats.Policies++
+	}
+	for _, r := range a.Outcome.GetResults() {
+		if r.GetCode() == wire.Code_CODE_NOT_FORWARD {
+			l.s.stats.Forced++
+		}
+	}
+	if a.Outcome.GetResult().GetCode() == wire.Code_CODE_OK && len(a.Ancestry) > 0 {
+		l.s.stats.Forwarded++
+	}
+}
+
+// revokes checks that a key has no say after the entry that revoked it, whenever it
+// signed and whatever was granted since.
+func (l *ledger) revokes(a *replica.Applied, data []byte) {
+	if a.Repeat || a.Outcome.GetResult().GetCode() != wire.Code_CODE_OK || len(a.Outcome.GetResults()) == 0 {
+		return
+	}
+	if at, gone := l.revoked[a.Signer]; gone {
+		l.s.fail("revoked", "entry %d is carried out for a key that entry %d revoked", a.Index, at)
+	}
+	for i, op := range openData(data).tx.GetOperations() {
+		old, err := identity.ParsePublicKey(op.GetReplaceKey().GetOld())
+		if err == nil && a.Outcome.GetResults()[i].GetCode() == wire.Code_CODE_OK {
+			l.revoked[old] = a.Index
+			l.s.stats.Revoked++
+		}
 	}
 }
 

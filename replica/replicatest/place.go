@@ -19,6 +19,7 @@ type place struct {
 	nonce []byte
 	// joined are those who had seats when it took its own.
 	joined []replica.Member
+	proved *replica.Lineage
 }
 
 func peerOf(m *wire.Member) identity.PeerID {
@@ -30,8 +31,8 @@ func peerOf(m *wire.Member) identity.PeerID {
 }
 
 // found begins with the genesis, in a seat.
-func (m *member) found(seat replica.Member, joined []replica.Member) {
-	m.place = place{seat: seat, joined: joined}
+func (m *member) found(seat replica.Member, proved *replica.Lineage, joined []replica.Member) {
+	m.place = place{seat: seat, joined: joined, proved: proved}
 	founding := m.s.genesis.Found(m.s.rules)
 	if err := m.disk.save(&founding); err != nil {
 		panic(fmt.Sprintf("replicatest: found: %v", err))
@@ -68,14 +69,14 @@ func (m *member) summoned(from *member, raftID uint64) {
 		if !ok || seat.Peer != m.peer || !bytes.Equal(seat.Nonce, m.nonce) || life != m.life || m.seat.RaftID != 0 {
 			return
 		}
-		seats, err := replica.ParseSeats(m.s.genesis, ms.Wire())
+		proved, seats, err := m.s.proved(ms)
 		if err != nil {
 			m.s.fail("seats", "member %d is told of seats that do not prove themselves: %v", m.number, err)
 			return
 		}
 		m.s.stats.Members.Joined++
 		m.s.note(m.number, "joins", raftID)
-		m.found(seat, seats)
+		m.found(seat, proved, seats)
 		m.running = false // it starts as a member
 		m.start()
 	})
@@ -107,7 +108,7 @@ func (m *member) askWho(from *member, raftID uint64) {
 	life := m.life
 	m.s.ask(m, from, func() *replica.Membership { return from.group.Membership() }, func(ms *replica.Membership) {
 		m.postIn(life, func() {
-			seats, err := replica.ParseSeats(m.s.genesis, ms.Wire())
+			proved, seats, err := m.s.proved(ms)
 			if err != nil {
 				m.s.fail("seats", "member %d is told of seats that do not prove themselves: %v", m.number, err)
 			}
@@ -115,13 +116,26 @@ func (m *member) askWho(from *member, raftID uint64) {
 				if seat.RaftID != raftID || seat.Peer != from.peer {
 					continue
 				}
-				if m.group.Introduce(seat) == nil {
+				if m.group.Introduce(proved, seat) == nil {
 					m.s.note(m.number, "introduces", raftID)
 					m.s.stats.Members.Introduced++
 				}
 			}
 		})
 	})
+}
+
+// proved is what one who knows nothing but the genesis makes of a membership.
+func (s *Sim) proved(ms *replica.Membership) (*replica.Lineage, []replica.Member, error) {
+	l, err := replica.ParseLineage(s.genesis, ms.Lineage.Wire())
+	if err != nil {
+		return nil, nil, err
+	}
+	seats, err := l.ParseSeats(ms.Wire())
+	if err == nil {
+		err = l.CheckVoters(&replica.Membership{Members: seats})
+	}
+	return l, seats, err
 }
 
 const (

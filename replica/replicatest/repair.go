@@ -100,11 +100,7 @@ func (m *member) admit(s replica.Situation, plan replica.Plan) {
 				return
 			}
 			m.postIn(life, func() {
-				self, ok := s.Membership.Seat(m.seat.RaftID)
-				if !ok {
-					return
-				}
-				proof, err := replica.Introduce(m.key, m.s.genesis, self, plan.Peer, s.Membership.NextRaftID)
+				proof, err := replica.Introduce(m.key, m.s.genesis, plan.Peer, s.Membership.NextRaftID)
 				if err != nil {
 					m.s.fail("introduce", "member %d: %v", m.number, err)
 					return
@@ -134,6 +130,16 @@ func (m *member) proposeMembers(next *replica.Membership) {
 			victim.crashFor(m.s.between(20*time.Millisecond, 3*time.Second))
 		}
 	})
+}
+
+// drawConfirmed is the configuration that the owner may take for the one in force.
+func (s *Sim) drawConfirmed() []byte {
+	m := s.members[s.rng.IntN(len(s.members))]
+	if m.group == nil || s.chance(0.5) {
+		return nil
+	}
+	hash := m.group.Membership().Lineage.Last().Hash
+	return hash[:]
 }
 
 // drawSettings makes up what the owner may want of the members.

@@ -28,7 +28,11 @@ const (
 )
 
 // rotSome lets the tables of a minority rot, each while its member is down.
+// It waits for a ref that can, and gives up when nothing is to break any more.
 func (s *Sim) rotSome() {
+	if s.calm {
+		return
+	}
 	for _, i := range s.rng.Perm(len(s.members))[:s.faults.Rot] {
 		m := s.members[i]
 		m.crash("crash before rot")

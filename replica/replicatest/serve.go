@@ -113,7 +113,13 @@ func (m *member) receive(r *request, reply func(answer)) {
 
 func (m *member) propose(r *request, p *wire.Payload, reply func(answer)) {
 	key := stageKey(r.signer[:], r.tx.GetId())
-	err := m.group.Propose(&wire.Entry{StampUnixMs: m.nowMillis(), Transaction: r.signed, Payload: p})
+	entry := &wire.Entry{StampUnixMs: m.nowMillis(), Transaction: r.signed, Payload: p}
+	for _, a := range m.group.Table().Forward(r.signer, r.tx) {
+		if isAncestor(a.GetOld(), a.GetNew()) {
+			entry.Ancestry = append(entry.Ancestry, a)
+		}
+	}
+	err := m.group.Propose(entry)
 	if errors.Is(err, replica.ErrNotLeader) {
 		reply(answer{leader: m.group.State().Leader})
 		return

@@ -55,6 +55,8 @@ type Stats struct {
 	Silences, Sleeps                               int
 	Rotten, Left                                   int
 	Collects, Pruned, Missing                      int
+	Policies, Forwarded, Forced, Revoked           int
+	Receipts, NoReceipts                           int
 	Members                                        MemberStats
 }
 
@@ -117,6 +119,15 @@ func New(seed uint64, f Faults) *Sim {
 	}
 	s.anyone().slow = f.Sluggish
 	return s
+}
+
+// mortals are the keys whose role may change: all clients' but that of the first,
+// who owns the repository to the end.
+func (s *Sim) mortals() (keys []identity.PublicKey) {
+	for _, c := range s.clients[1:] {
+		keys = append(keys, c.key.Public())
+	}
+	return keys
 }
 
 func (s *Sim) key() identity.Key {
@@ -313,5 +324,11 @@ func (t *Stats) Add(s Stats) {
 	t.Collects += s.Collects
 	t.Pruned += s.Pruned
 	t.Missing += s.Missing
+	t.Policies += s.Policies
+	t.Revoked += s.Revoked
+	t.Forwarded += s.Forwarded
+	t.Forced += s.Forced
+	t.Receipts += s.Receipts
+	t.NoReceipts += s.NoReceipts
 	t.Members.add(s.Members)
 }

@@ -35,6 +35,7 @@ type state struct {
 	Lock *wire.Lock
 	// Settings is their version, Removed the entry of the tombstone.
 	Settings, Removed uint64
+	Policy            Policy
 	// Stamp is the highest clock seen.
 	Stamp int64
 	// Retired is every object that a ref ever left, for good.
@@ -70,27 +71,38 @@ type Verdict struct {
 
 // NewTwin begins where a table begins.
 func NewTwin(g *replica.Genesis, check func(string) error) *Twin {
-	return &Twin{genesis: g, check: check, Chain: g.Hash[:], state: state{Refs: map[string]string{}, Head: g.DefaultBranch}}
+	return &Twin{genesis: g, check: check, Chain: g.Hash[:], state: state{Refs: map[string]string{}, Head: g.DefaultBranch, Policy: foundingPolicy(g)}}
 }
 
 // Pass passes an entry by that changes nothing but the members.
-func (t *Twin) Pass(index, term uint64, data []byte) Verdict {
-	position := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term)
-	chain := sha256.Sum256(slices.Concat(t.Chain, position, data))
-	t.Chain = chain[:]
+func (t *Twin) Pass(index, term uint64, kind byte, data []byte) Verdict {
+	t.link(index, term, kind, make([]byte, sha256.Size), data)
 	return Verdict{Group: true}
+}
+
+func (t *Twin) link(index, term uint64, kind byte, transaction, data []byte) {
+	position := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, index), term)
+	entry := sha256.Sum256(data)
+	chain := sha256.Sum256(slices.Concat(t.Chain, position, []byte{kind}, transaction, entry[:]))
+	t.Chain = chain[:]
 }
 
 // Apply applies one entry.
 func (t *Twin) Apply(index, term uint64, data []byte) Verdict {
-	t.Pass(index, term, data)
 	if len(data) == 0 {
+		t.link(index, term, 0, make([]byte, sha256.Size), nil)
 		return Verdict{Empty: true}
 	}
 	entry, tx := new(wire.Entry), new(wire.Transaction)
 	if proto.Unmarshal(data, entry) != nil {
 		panic("replicatest: entry that does not decode")
 	}
+	transaction := make([]byte, sha256.Size)
+	if entry.GetTransaction() != nil {
+		sum := sha256.Sum256(entry.GetTransaction().GetBody())
+		transaction = sum[:]
+	}
+	t.link(index, term, 0, transaction, data)
 	if entry.GetStampUnixMs() > t.Stamp {
 		t.Stamp = entry.GetStampUnixMs()
 	}
@@ -128,13 +140,21 @@ func (t *Twin) Apply(index, term uint64, data []byte) Verdict {
 		verdict.Whole = wire.Code_CODE_REMOVED
 	case tx.GetBase() < t.Floor:
 		verdict.Whole = wire.Code_CODE_LIST_AGAIN
-	case !t.mayWrite(tx.GetSigner()):
+	case t.Policy.Roles[string(tx.GetSigner())] < leastRole(tx):
 		verdict.Whole = wire.Code_CODE_NOT_ALLOWED
 	default:
-		verdict.Each = t.carryOut(tx, index)
+		verdict.Each = t.carryOut(tx, entry, index)
 	}
 	t.past = append(t.past, pastOutcome{index, string(tx.GetSigner()), string(tx.GetId()), body, verdict})
 	return verdict
+}
+
+// leastRole is the least role that may sign a transaction at all.
+func leastRole(tx *wire.Transaction) wire.Access {
+	if ops := tx.GetOperations(); len(ops) == 1 && ops[0].GetReplaceKey() != nil && string(ops[0].GetReplaceKey().GetOld()) == string(tx.GetSigner()) {
+		return wire.Access_ACCESS_READER
+	}
+	return wire.Access_ACCESS_WRITER
 }
 
 func (t *Twin) wellFormed(s *wire.Signed, tx *wire.Transaction) bool {
@@ -146,14 +166,9 @@ func (t *Twin) wellFormed(s *wire.Signed, tx *wire.Transaction) bool {
 		tx.GetWindow() >= 1 && tx.GetWindow() <= 65_536
 }
 
-func (t *Twin) mayWrite(signer []byte) bool {
-	return string(signer) == string(t.genesis.Owner[:]) ||
-		slices.ContainsFunc(t.genesis.Policy.GetWriters(), func(w []byte) bool { return bytes.Equal(w, signer) })
-}
-
 // carryOut tries the operations on a copy, deletes first, and keeps the copy
 // unless all or nothing was asked for.
-func (t *Twin) carryOut(tx *wire.Transaction, index uint64) []wire.Code {
+func (t *Twin) carryOut(tx *wire.Transaction, entry *wire.Entry, index uint64) []wire.Code {
 	try := t.state
 	try.Refs = maps.Clone(t.Refs)
 	codes := make([]wire.Code, len(tx.GetOperations()))
@@ -163,7 +178,7 @@ func (t *Twin) carryOut(tx *wire.Transaction, index uint64) []wire.Code {
 		for i, op := range tx.GetOperations() {
 			u := op.GetRefUpdate()
 			if (u != nil && len(u.GetNew()) == 0) == deletes {
-				codes[i] = t.try(&try, op, tx.GetSigner(), index, moved)
+				codes[i] = t.try(&try, op, tx.GetSigner(), entry, index, moved)
 				failed = failed || codes[i] != wire.Code_CODE_OK
 			}
 		}
@@ -182,7 +197,9 @@ func (t *Twin) carryOut(tx *wire.Transaction, index uint64) []wire.Code {
 	return codes
 }
 
-func (t *Twin) try(s *state, op *wire.Operation, signer []byte, index uint64, moved map[string]bool) wire.Code {
+// try tries one operation. t is still as it was before the transaction.
+func (t *Twin) try(s *state, op *wire.Operation, signer []byte, entry *wire.Entry, index uint64, moved map[string]bool) wire.Code {
+	role := t.Policy.Roles[string(signer)]
 	held := s.Lock
 	if held != nil && held.GetExpiresUnixMs() <= s.Stamp {
 		held = nil
@@ -190,7 +207,7 @@ func (t *Twin) try(s *state, op *wire.Operation, signer []byte, index uint64, mo
 	others := held != nil && string(held.GetOwner()) != string(signer)
 	switch kind := op.GetKind().(type) {
 	case *wire.Operation_RefUpdate:
-		return t.tryRef(s, kind.RefUpdate, index, others, moved)
+		return t.tryRef(s, kind.RefUpdate, role, entry.GetAncestry(), index, others, moved)
 	case *wire.Operation_SetHead:
 		name := kind.SetHead.GetNew()
 		switch {
@@ -198,6 +215,8 @@ func (t *Twin) try(s *state, op *wire.Operation, signer []byte, index uint64, mo
 			return wire.Code_CODE_LOCKED
 		case t.check(name) != nil || !strings.HasPrefix(name, "refs/heads/"):
 			return wire.Code_CODE_BAD_NAME
+		case !t.Policy.mayPush(role, s.Head) || !t.Policy.mayPush(role, name):
+			return wire.Code_CODE_NOT_ALLOWED
 		case kind.SetHead.GetOld() != s.Head:
 			return wire.Code_CODE_STALE
 		}
@@ -219,15 +238,15 @@ func (t *Twin) try(s *state, op *wire.Operation, signer []byte, index uint64, mo
 		}
 		s.Lock = next
 	case *wire.Operation_ReleaseLock:
-		owner := string(signer) == string(t.genesis.Owner[:])
-		if held == nil || held.GetToken() != kind.ReleaseLock.GetToken() || others && !owner {
+		breaks := role >= wire.Access_ACCESS_MAINTAINER
+		if held == nil || held.GetToken() != kind.ReleaseLock.GetToken() || others && !breaks {
 			return wire.Code_CODE_NOT_HELD
 		}
 		s.Lock = nil
 	case *wire.Operation_Configure:
 		n := kind.Configure.GetSettings().GetReplicas()
 		switch {
-		case string(signer) != string(t.genesis.Owner[:]):
+		case role != wire.Access_ACCESS_OWNER:
 			return wire.Code_CODE_NOT_ALLOWED
 		case kind.Configure.GetOldVersion() != s.Settings:
 			return wire.Code_CODE_STALE
@@ -236,17 +255,43 @@ func (t *Twin) try(s *state, op *wire.Operation, signer []byte, index uint64, mo
 		}
 		s.Settings = index
 	case *wire.Operation_Remove:
-		if string(signer) != string(t.genesis.Owner[:]) {
+		if role != wire.Access_ACCESS_OWNER {
 			return wire.Code_CODE_NOT_ALLOWED
 		}
 		s.Removed = index
+	case *wire.Operation_ChangePolicy:
+		if entry.GetVersion() < 3 {
+			return wire.Code_CODE_MALFORMED
+		}
+		next, code := s.Policy.change(kind.ChangePolicy, role, index, t.check)
+		if code != wire.Code_CODE_OK {
+			return code
+		}
+		s.Policy = next
+	case *wire.Operation_ReplaceKey:
+		if entry.GetVersion() < 4 {
+			return wire.Code_CODE_MALFORMED
+		}
+		r := kind.ReplaceKey
+		next, code := s.Policy.replace(r, t.genesis.Hash[:], signer, role, index)
+		if code != wire.Code_CODE_OK {
+			return code
+		}
+		s.Policy = next
+		if s.Lock != nil && string(s.Lock.GetOwner()) == string(r.GetOld()) {
+			if s.Lock = proto.CloneOf(s.Lock); len(r.GetNew()) > 0 {
+				s.Lock.Owner = r.GetNew()
+			} else {
+				s.Lock = nil
+			}
+		}
 	default:
 		return wire.Code_CODE_MALFORMED
 	}
 	return wire.Code_CODE_OK
 }
 
-func (t *Twin) tryRef(s *state, u *wire.RefUpdate, index uint64, locked bool, moved map[string]bool) wire.Code {
+func (t *Twin) tryRef(s *state, u *wire.RefUpdate, role wire.Access, said []*wire.Ancestry, index uint64, locked bool, moved map[string]bool) wire.Code {
 	size := map[string]int{replica.SHA1: 20, replica.SHA256: 32}[t.genesis.ObjectFormat]
 	sized := func(oid []byte) bool { return len(oid) == 0 || len(oid) == size }
 	name := u.GetName()
@@ -255,12 +300,16 @@ func (t *Twin) tryRef(s *state, u *wire.RefUpdate, index uint64, locked bool, mo
 		return wire.Code_CODE_BAD_NAME
 	case !sized(u.GetOld()) || !sized(u.GetNew()):
 		return wire.Code_CODE_MALFORMED
+	case !t.Policy.mayPush(role, name) || len(u.GetNew()) == 0 && t.Policy.keeps(name):
+		return wire.Code_CODE_NOT_ALLOWED
 	case locked:
 		return wire.Code_CODE_LOCKED
 	case moved[name]:
 		return wire.Code_CODE_MALFORMED
 	case s.Refs[name] != string(u.GetOld()):
 		return wire.Code_CODE_STALE
+	case !t.Policy.mayGo(u, said):
+		return wire.Code_CODE_NOT_FORWARD
 	case len(u.GetNew()) == 0 && name == s.Head:
 		return wire.Code_CODE_DELETES_HEAD
 	}
@@ -327,10 +376,29 @@ func (t *Twin) DiffersFrom(table *replica.Table) string {
 		return fmt.Sprintf("lock %v, want %v", table.Lock(), t.Lock)
 	case table.Settings().GetVersion() != t.Settings || table.Tombstone().GetIndex() != t.Removed:
 		return fmt.Sprintf("settings of %d, removed at %d; want %d, %d", table.Settings().GetVersion(), table.Tombstone().GetIndex(), t.Settings, t.Removed)
+	case t.Policy.differsFrom(table.Policy()) != "":
+		return t.Policy.differsFrom(table.Policy())
 	case table.Stamp() != t.Stamp:
 		return fmt.Sprintf("stamp %d, want %d", table.Stamp(), t.Stamp)
 	case !bytes.Equal(table.Chain(), t.Chain):
 		return "another chain"
+	}
+	return unproved(table)
+}
+
+// unproved names a ref for which the table does not keep the transaction that set it.
+func unproved(table *replica.Table) string {
+	for _, r := range table.Refs() {
+		tx := new(wire.Transaction)
+		kept := table.Kept([]uint64{r.GetIndex()})
+		if len(kept) != 1 || proto.Unmarshal(kept[0].GetTransaction().GetBody(), tx) != nil {
+			return fmt.Sprintf("no transaction is kept for %s, which entry %d set", r.GetName(), r.GetIndex())
+		}
+		if !slices.ContainsFunc(tx.GetOperations(), func(op *wire.Operation) bool {
+			return op.GetRefUpdate().GetName() == r.GetName() && bytes.Equal(op.GetRefUpdate().GetNew(), r.GetOid())
+		}) {
+			return fmt.Sprintf("the transaction that is kept for %s put it elsewhere", r.GetName())
+		}
 	}
 	return ""
 }

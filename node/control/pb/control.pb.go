@@ -151,7 +151,11 @@ type StatusReply struct {
 	GrpcAddr      string                 `protobuf:"bytes,6,opt,name=grpc_addr,json=grpcAddr,proto3" json:"grpc_addr,omitempty"` // host:port; empty where it does not listen
 	GitAddr       string                 `protobuf:"bytes,7,opt,name=git_addr,json=gitAddr,proto3" json:"git_addr,omitempty"`
 	Version       string                 `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
-	GitDid        string                 `protobuf:"bytes,9,opt,name=git_did,json=gitDid,proto3" json:"git_did,omitempty"` // of the key under which the git daemon pushes; empty where it does not
+	GitDid        string                 `protobuf:"bytes,9,opt,name=git_did,json=gitDid,proto3" json:"git_did,omitempty"`            // of the key under which the git daemon reads and pushes; empty where it does not listen
+	Accept        string                 `protobuf:"bytes,10,opt,name=accept,proto3" json:"accept,omitempty"`                         // whose repositories it takes: all, or known and did:keys with commas
+	UsedBytes     int64                  `protobuf:"varint,11,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"` // by all repositories
+	LeftBytes     int64                  `protobuf:"varint,12,opt,name=left_bytes,json=leftBytes,proto3" json:"left_bytes,omitempty"` // for them
+	HttpAddr      string                 `protobuf:"bytes,13,opt,name=http_addr,json=httpAddr,proto3" json:"http_addr,omitempty"`     // of the git daemon; host:port, empty where it does not listen
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +253,34 @@ func (x *StatusReply) GetGitDid() string {
 	return ""
 }
 
+func (x *StatusReply) GetAccept() string {
+	if x != nil {
+		return x.Accept
+	}
+	return ""
+}
+
+func (x *StatusReply) GetUsedBytes() int64 {
+	if x != nil {
+		return x.UsedBytes
+	}
+	return 0
+}
+
+func (x *StatusReply) GetLeftBytes() int64 {
+	if x != nil {
+		return x.LeftBytes
+	}
+	return 0
+}
+
+func (x *StatusReply) GetHttpAddr() string {
+	if x != nil {
+		return x.HttpAddr
+	}
+	return ""
+}
+
 type ConnectedPeer struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	PeerId        string                 `protobuf:"bytes,1,opt,name=peer_id,json=peerId,proto3" json:"peer_id,omitempty"`
@@ -308,6 +340,7 @@ type InitRequest struct {
 	On            []string               `protobuf:"bytes,3,rep,name=on,proto3" json:"on,omitempty"`                                            // peer IDs; empty: placement chooses
 	ObjectFormat  string                 `protobuf:"bytes,4,opt,name=object_format,json=objectFormat,proto3" json:"object_format,omitempty"`    // empty: sha1
 	DefaultBranch string                 `protobuf:"bytes,5,opt,name=default_branch,json=defaultBranch,proto3" json:"default_branch,omitempty"` // empty: main
+	Private       bool                   `protobuf:"varint,6,opt,name=private,proto3" json:"private,omitempty"`                                 // only those who get a role, and the members, may know of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -377,6 +410,13 @@ func (x *InitRequest) GetDefaultBranch() string {
 	return ""
 }
 
+func (x *InitRequest) GetPrivate() bool {
+	if x != nil {
+		return x.Private
+	}
+	return false
+}
+
 type InitReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repo          *Repo                  `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
@@ -429,6 +469,362 @@ func (x *InitReply) GetWarnings() []string {
 	return nil
 }
 
+type InviteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TtlMs         int64                  `protobuf:"varint,1,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
+	Uses          uint32                 `protobuf:"varint,2,opt,name=uses,proto3" json:"uses,omitempty"`
+	Petname       string                 `protobuf:"bytes,3,opt,name=petname,proto3" json:"petname,omitempty"` // given to the guest's key; empty: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteRequest) Reset() {
+	*x = InviteRequest{}
+	mi := &file_node_control_control_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteRequest) ProtoMessage() {}
+
+func (x *InviteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteRequest.ProtoReflect.Descriptor instead.
+func (*InviteRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *InviteRequest) GetTtlMs() int64 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+func (x *InviteRequest) GetUses() uint32 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+func (x *InviteRequest) GetPetname() string {
+	if x != nil {
+		return x.Petname
+	}
+	return ""
+}
+
+type InviteReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"` // the text to hand over
+	Invitation    *Invitation            `protobuf:"bytes,2,opt,name=invitation,proto3" json:"invitation,omitempty"`
+	Addrs         []string               `protobuf:"bytes,3,rep,name=addrs,proto3" json:"addrs,omitempty"` // of the door
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InviteReply) Reset() {
+	*x = InviteReply{}
+	mi := &file_node_control_control_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InviteReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InviteReply) ProtoMessage() {}
+
+func (x *InviteReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InviteReply.ProtoReflect.Descriptor instead.
+func (*InviteReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *InviteReply) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *InviteReply) GetInvitation() *Invitation {
+	if x != nil {
+		return x.Invitation
+	}
+	return nil
+}
+
+func (x *InviteReply) GetAddrs() []string {
+	if x != nil {
+		return x.Addrs
+	}
+	return nil
+}
+
+type Invitation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	ExpiresUnixMs int64                  `protobuf:"varint,2,opt,name=expires_unix_ms,json=expiresUnixMs,proto3" json:"expires_unix_ms,omitempty"`
+	Uses          uint32                 `protobuf:"varint,3,opt,name=uses,proto3" json:"uses,omitempty"`
+	Petname       string                 `protobuf:"bytes,4,opt,name=petname,proto3" json:"petname,omitempty"`
+	Guests        []string               `protobuf:"bytes,5,rep,name=guests,proto3" json:"guests,omitempty"` // peer IDs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Invitation) Reset() {
+	*x = Invitation{}
+	mi := &file_node_control_control_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Invitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Invitation) ProtoMessage() {}
+
+func (x *Invitation) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Invitation.ProtoReflect.Descriptor instead.
+func (*Invitation) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Invitation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Invitation) GetExpiresUnixMs() int64 {
+	if x != nil {
+		return x.ExpiresUnixMs
+	}
+	return 0
+}
+
+func (x *Invitation) GetUses() uint32 {
+	if x != nil {
+		return x.Uses
+	}
+	return 0
+}
+
+func (x *Invitation) GetPetname() string {
+	if x != nil {
+		return x.Petname
+	}
+	return ""
+}
+
+func (x *Invitation) GetGuests() []string {
+	if x != nil {
+		return x.Guests
+	}
+	return nil
+}
+
+type ListInvitationsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvitationsRequest) Reset() {
+	*x = ListInvitationsRequest{}
+	mi := &file_node_control_control_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvitationsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvitationsRequest) ProtoMessage() {}
+
+func (x *ListInvitationsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvitationsRequest.ProtoReflect.Descriptor instead.
+func (*ListInvitationsRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{10}
+}
+
+type ListInvitationsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Invitations   []*Invitation          `protobuf:"bytes,1,rep,name=invitations,proto3" json:"invitations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInvitationsReply) Reset() {
+	*x = ListInvitationsReply{}
+	mi := &file_node_control_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInvitationsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInvitationsReply) ProtoMessage() {}
+
+func (x *ListInvitationsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInvitationsReply.ProtoReflect.Descriptor instead.
+func (*ListInvitationsReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListInvitationsReply) GetInvitations() []*Invitation {
+	if x != nil {
+		return x.Invitations
+	}
+	return nil
+}
+
+type WithdrawRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawRequest) Reset() {
+	*x = WithdrawRequest{}
+	mi := &file_node_control_control_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawRequest) ProtoMessage() {}
+
+func (x *WithdrawRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawRequest.ProtoReflect.Descriptor instead.
+func (*WithdrawRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *WithdrawRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type WithdrawReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WithdrawReply) Reset() {
+	*x = WithdrawReply{}
+	mi := &file_node_control_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WithdrawReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WithdrawReply) ProtoMessage() {}
+
+func (x *WithdrawReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WithdrawReply.ProtoReflect.Descriptor instead.
+func (*WithdrawReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{13}
+}
+
 type ListReposRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -437,7 +833,7 @@ type ListReposRequest struct {
 
 func (x *ListReposRequest) Reset() {
 	*x = ListReposRequest{}
-	mi := &file_node_control_control_proto_msgTypes[7]
+	mi := &file_node_control_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -449,7 +845,7 @@ func (x *ListReposRequest) String() string {
 func (*ListReposRequest) ProtoMessage() {}
 
 func (x *ListReposRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[7]
+	mi := &file_node_control_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -462,7 +858,7 @@ func (x *ListReposRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReposRequest.ProtoReflect.Descriptor instead.
 func (*ListReposRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{7}
+	return file_node_control_control_proto_rawDescGZIP(), []int{14}
 }
 
 type ListReposReply struct {
@@ -474,7 +870,7 @@ type ListReposReply struct {
 
 func (x *ListReposReply) Reset() {
 	*x = ListReposReply{}
-	mi := &file_node_control_control_proto_msgTypes[8]
+	mi := &file_node_control_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +882,7 @@ func (x *ListReposReply) String() string {
 func (*ListReposReply) ProtoMessage() {}
 
 func (x *ListReposReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[8]
+	mi := &file_node_control_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +895,7 @@ func (x *ListReposReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReposReply.ProtoReflect.Descriptor instead.
 func (*ListReposReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{8}
+	return file_node_control_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListReposReply) GetRepos() []*Repo {
@@ -520,7 +916,7 @@ type ShowRepoRequest struct {
 
 func (x *ShowRepoRequest) Reset() {
 	*x = ShowRepoRequest{}
-	mi := &file_node_control_control_proto_msgTypes[9]
+	mi := &file_node_control_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +928,7 @@ func (x *ShowRepoRequest) String() string {
 func (*ShowRepoRequest) ProtoMessage() {}
 
 func (x *ShowRepoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[9]
+	mi := &file_node_control_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +941,7 @@ func (x *ShowRepoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowRepoRequest.ProtoReflect.Descriptor instead.
 func (*ShowRepoRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{9}
+	return file_node_control_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ShowRepoRequest) GetRepo() string {
@@ -572,13 +968,16 @@ type Repo struct {
 	Wanted        *Wanted                `protobuf:"bytes,13,opt,name=wanted,proto3" json:"wanted,omitempty"`
 	Plan          string                 `protobuf:"bytes,14,opt,name=plan,proto3" json:"plan,omitempty"`                                           // what the leader does about the members, or what keeps it from it
 	RemovedUnixMs int64                  `protobuf:"varint,15,opt,name=removed_unix_ms,json=removedUnixMs,proto3" json:"removed_unix_ms,omitempty"` // when its owner ended it; zero: it lives
+	Policy        *Policy                `protobuf:"bytes,18,opt,name=policy,proto3" json:"policy,omitempty"`                                       // absent where whoever answered is too old to tell
+	Private       bool                   `protobuf:"varint,19,opt,name=private,proto3" json:"private,omitempty"`
+	Head          string                 `protobuf:"bytes,24,opt,name=head,proto3" json:"head,omitempty"` // the branch that HEAD names; empty where whoever answered is too old to tell
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Repo) Reset() {
 	*x = Repo{}
-	mi := &file_node_control_control_proto_msgTypes[10]
+	mi := &file_node_control_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +989,7 @@ func (x *Repo) String() string {
 func (*Repo) ProtoMessage() {}
 
 func (x *Repo) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[10]
+	mi := &file_node_control_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +1002,7 @@ func (x *Repo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repo.ProtoReflect.Descriptor instead.
 func (*Repo) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{10}
+	return file_node_control_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Repo) GetId() string {
@@ -711,6 +1110,329 @@ func (x *Repo) GetRemovedUnixMs() int64 {
 	return 0
 }
 
+func (x *Repo) GetPolicy() *Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return nil
+}
+
+func (x *Repo) GetPrivate() bool {
+	if x != nil {
+		return x.Private
+	}
+	return false
+}
+
+func (x *Repo) GetHead() string {
+	if x != nil {
+		return x.Head
+	}
+	return ""
+}
+
+type SetHeadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Branch        string                 `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"` // its name, with or without refs/heads/
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetHeadRequest) Reset() {
+	*x = SetHeadRequest{}
+	mi := &file_node_control_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetHeadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetHeadRequest) ProtoMessage() {}
+
+func (x *SetHeadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetHeadRequest.ProtoReflect.Descriptor instead.
+func (*SetHeadRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SetHeadRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *SetHeadRequest) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+// Policy says who may do what.
+type Policy struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Version       uint64                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"` // the entry that changed it last
+	Grants        []*Grant               `protobuf:"bytes,2,rep,name=grants,proto3" json:"grants,omitempty"`
+	Protections   []*Protection          `protobuf:"bytes,3,rep,name=protections,proto3" json:"protections,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Policy) Reset() {
+	*x = Policy{}
+	mi := &file_node_control_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Policy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Policy) ProtoMessage() {}
+
+func (x *Policy) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Policy.ProtoReflect.Descriptor instead.
+func (*Policy) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Policy) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Policy) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *Policy) GetProtections() []*Protection {
+	if x != nil {
+		return x.Protections
+	}
+	return nil
+}
+
+type Grant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`   // did:key
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // owner, maintainer, writer, reader; in a request also none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Grant) Reset() {
+	*x = Grant{}
+	mi := &file_node_control_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Grant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Grant) ProtoMessage() {}
+
+func (x *Grant) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Grant.ProtoReflect.Descriptor instead.
+func (*Grant) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Grant) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Grant) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+// Protection is a rule for the refs that its pattern matches.
+type Protection struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pattern       string                 `protobuf:"bytes,1,opt,name=pattern,proto3" json:"pattern,omitempty"` // a full ref name; * within a part, ** for any number of parts
+	Push          string                 `protobuf:"bytes,2,opt,name=push,proto3" json:"push,omitempty"`       // the least role that may push: writer, maintainer, owner; or nobody
+	NoForce       bool                   `protobuf:"varint,3,opt,name=no_force,json=noForce,proto3" json:"no_force,omitempty"`
+	NoDelete      bool                   `protobuf:"varint,4,opt,name=no_delete,json=noDelete,proto3" json:"no_delete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Protection) Reset() {
+	*x = Protection{}
+	mi := &file_node_control_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Protection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Protection) ProtoMessage() {}
+
+func (x *Protection) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Protection.ProtoReflect.Descriptor instead.
+func (*Protection) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Protection) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *Protection) GetPush() string {
+	if x != nil {
+		return x.Push
+	}
+	return ""
+}
+
+func (x *Protection) GetNoForce() bool {
+	if x != nil {
+		return x.NoForce
+	}
+	return false
+}
+
+func (x *Protection) GetNoDelete() bool {
+	if x != nil {
+		return x.NoDelete
+	}
+	return false
+}
+
+type ChangePolicyRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Grants        []*Grant               `protobuf:"bytes,2,rep,name=grants,proto3" json:"grants,omitempty"`
+	Protect       []*Protection          `protobuf:"bytes,3,rep,name=protect,proto3" json:"protect,omitempty"`
+	Unprotect     []string               `protobuf:"bytes,4,rep,name=unprotect,proto3" json:"unprotect,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangePolicyRequest) Reset() {
+	*x = ChangePolicyRequest{}
+	mi := &file_node_control_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangePolicyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangePolicyRequest) ProtoMessage() {}
+
+func (x *ChangePolicyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangePolicyRequest.ProtoReflect.Descriptor instead.
+func (*ChangePolicyRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ChangePolicyRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *ChangePolicyRequest) GetGrants() []*Grant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *ChangePolicyRequest) GetProtect() []*Protection {
+	if x != nil {
+		return x.Protect
+	}
+	return nil
+}
+
+func (x *ChangePolicyRequest) GetUnprotect() []string {
+	if x != nil {
+		return x.Unprotect
+	}
+	return nil
+}
+
 // Wanted is what the owner wants of a group.
 type Wanted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -726,7 +1448,7 @@ type Wanted struct {
 
 func (x *Wanted) Reset() {
 	*x = Wanted{}
-	mi := &file_node_control_control_proto_msgTypes[11]
+	mi := &file_node_control_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -738,7 +1460,7 @@ func (x *Wanted) String() string {
 func (*Wanted) ProtoMessage() {}
 
 func (x *Wanted) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[11]
+	mi := &file_node_control_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -751,7 +1473,7 @@ func (x *Wanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wanted.ProtoReflect.Descriptor instead.
 func (*Wanted) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{11}
+	return file_node_control_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Wanted) GetReplicas() uint32 {
@@ -806,7 +1528,7 @@ type Priority struct {
 
 func (x *Priority) Reset() {
 	*x = Priority{}
-	mi := &file_node_control_control_proto_msgTypes[12]
+	mi := &file_node_control_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -818,7 +1540,7 @@ func (x *Priority) String() string {
 func (*Priority) ProtoMessage() {}
 
 func (x *Priority) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[12]
+	mi := &file_node_control_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -831,7 +1553,7 @@ func (x *Priority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Priority.ProtoReflect.Descriptor instead.
 func (*Priority) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{12}
+	return file_node_control_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Priority) GetPeer() string {
@@ -863,7 +1585,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_node_control_control_proto_msgTypes[13]
+	mi := &file_node_control_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1597,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[13]
+	mi := &file_node_control_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1610,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{13}
+	return file_node_control_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ConfigureRequest) GetRepo() string {
@@ -950,7 +1672,7 @@ type RemoveRepoRequest struct {
 
 func (x *RemoveRepoRequest) Reset() {
 	*x = RemoveRepoRequest{}
-	mi := &file_node_control_control_proto_msgTypes[14]
+	mi := &file_node_control_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -962,7 +1684,7 @@ func (x *RemoveRepoRequest) String() string {
 func (*RemoveRepoRequest) ProtoMessage() {}
 
 func (x *RemoveRepoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[14]
+	mi := &file_node_control_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -975,7 +1697,7 @@ func (x *RemoveRepoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepoRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRepoRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{14}
+	return file_node_control_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveRepoRequest) GetRepo() string {
@@ -1000,7 +1722,7 @@ type RemoveRepoReply struct {
 
 func (x *RemoveRepoReply) Reset() {
 	*x = RemoveRepoReply{}
-	mi := &file_node_control_control_proto_msgTypes[15]
+	mi := &file_node_control_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1012,7 +1734,7 @@ func (x *RemoveRepoReply) String() string {
 func (*RemoveRepoReply) ProtoMessage() {}
 
 func (x *RemoveRepoReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[15]
+	mi := &file_node_control_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1025,7 +1747,7 @@ func (x *RemoveRepoReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepoReply.ProtoReflect.Descriptor instead.
 func (*RemoveRepoReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{15}
+	return file_node_control_control_proto_rawDescGZIP(), []int{27}
 }
 
 type Replica struct {
@@ -1041,7 +1763,7 @@ type Replica struct {
 
 func (x *Replica) Reset() {
 	*x = Replica{}
-	mi := &file_node_control_control_proto_msgTypes[16]
+	mi := &file_node_control_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1775,7 @@ func (x *Replica) String() string {
 func (*Replica) ProtoMessage() {}
 
 func (x *Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[16]
+	mi := &file_node_control_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1788,7 @@ func (x *Replica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replica.ProtoReflect.Descriptor instead.
 func (*Replica) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{16}
+	return file_node_control_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Replica) GetPeer() string {
@@ -1116,7 +1838,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_node_control_control_proto_msgTypes[17]
+	mi := &file_node_control_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1850,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[17]
+	mi := &file_node_control_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1863,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{17}
+	return file_node_control_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Lock) GetOwner() string {
@@ -1181,7 +1903,7 @@ type PullRequest struct {
 
 func (x *PullRequest) Reset() {
 	*x = PullRequest{}
-	mi := &file_node_control_control_proto_msgTypes[18]
+	mi := &file_node_control_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1915,7 @@ func (x *PullRequest) String() string {
 func (*PullRequest) ProtoMessage() {}
 
 func (x *PullRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[18]
+	mi := &file_node_control_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1928,7 @@ func (x *PullRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullRequest.ProtoReflect.Descriptor instead.
 func (*PullRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{18}
+	return file_node_control_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PullRequest) GetRepo() string {
@@ -1228,7 +1950,7 @@ type PullReply struct {
 
 func (x *PullReply) Reset() {
 	*x = PullReply{}
-	mi := &file_node_control_control_proto_msgTypes[19]
+	mi := &file_node_control_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1962,7 @@ func (x *PullReply) String() string {
 func (*PullReply) ProtoMessage() {}
 
 func (x *PullReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[19]
+	mi := &file_node_control_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1975,7 @@ func (x *PullReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullReply.ProtoReflect.Descriptor instead.
 func (*PullReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{19}
+	return file_node_control_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PullReply) GetPeer() string {
@@ -1293,7 +2015,7 @@ type LeaderRequest struct {
 
 func (x *LeaderRequest) Reset() {
 	*x = LeaderRequest{}
-	mi := &file_node_control_control_proto_msgTypes[20]
+	mi := &file_node_control_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +2027,7 @@ func (x *LeaderRequest) String() string {
 func (*LeaderRequest) ProtoMessage() {}
 
 func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[20]
+	mi := &file_node_control_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +2040,7 @@ func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderRequest.ProtoReflect.Descriptor instead.
 func (*LeaderRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{20}
+	return file_node_control_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaderRequest) GetRepo() string {
@@ -1339,7 +2061,7 @@ type LeaderReply struct {
 
 func (x *LeaderReply) Reset() {
 	*x = LeaderReply{}
-	mi := &file_node_control_control_proto_msgTypes[21]
+	mi := &file_node_control_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +2073,7 @@ func (x *LeaderReply) String() string {
 func (*LeaderReply) ProtoMessage() {}
 
 func (x *LeaderReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[21]
+	mi := &file_node_control_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +2086,7 @@ func (x *LeaderReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderReply.ProtoReflect.Descriptor instead.
 func (*LeaderReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{21}
+	return file_node_control_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LeaderReply) GetPeer() string {
@@ -1400,7 +2122,7 @@ type AcquireLockRequest struct {
 
 func (x *AcquireLockRequest) Reset() {
 	*x = AcquireLockRequest{}
-	mi := &file_node_control_control_proto_msgTypes[22]
+	mi := &file_node_control_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +2134,7 @@ func (x *AcquireLockRequest) String() string {
 func (*AcquireLockRequest) ProtoMessage() {}
 
 func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[22]
+	mi := &file_node_control_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +2147,7 @@ func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockRequest.ProtoReflect.Descriptor instead.
 func (*AcquireLockRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{22}
+	return file_node_control_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AcquireLockRequest) GetRepo() string {
@@ -1466,7 +2188,7 @@ type ReleaseLockRequest struct {
 
 func (x *ReleaseLockRequest) Reset() {
 	*x = ReleaseLockRequest{}
-	mi := &file_node_control_control_proto_msgTypes[23]
+	mi := &file_node_control_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1478,7 +2200,7 @@ func (x *ReleaseLockRequest) String() string {
 func (*ReleaseLockRequest) ProtoMessage() {}
 
 func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[23]
+	mi := &file_node_control_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1491,7 +2213,7 @@ func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseLockRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{23}
+	return file_node_control_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReleaseLockRequest) GetRepo() string {
@@ -1517,7 +2239,7 @@ type LockReply struct {
 
 func (x *LockReply) Reset() {
 	*x = LockReply{}
-	mi := &file_node_control_control_proto_msgTypes[24]
+	mi := &file_node_control_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1529,7 +2251,7 @@ func (x *LockReply) String() string {
 func (*LockReply) ProtoMessage() {}
 
 func (x *LockReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[24]
+	mi := &file_node_control_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1542,7 +2264,7 @@ func (x *LockReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockReply.ProtoReflect.Descriptor instead.
 func (*LockReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{24}
+	return file_node_control_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LockReply) GetLock() *Lock {
@@ -1561,7 +2283,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_node_control_control_proto_msgTypes[25]
+	mi := &file_node_control_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1573,7 +2295,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[25]
+	mi := &file_node_control_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1586,7 +2308,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{25}
+	return file_node_control_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WatchRequest) GetRepo() string {
@@ -1614,7 +2336,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_node_control_control_proto_msgTypes[26]
+	mi := &file_node_control_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +2348,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[26]
+	mi := &file_node_control_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +2361,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{26}
+	return file_node_control_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Event) GetRepo() string {
@@ -1723,7 +2445,7 @@ type RefChange struct {
 
 func (x *RefChange) Reset() {
 	*x = RefChange{}
-	mi := &file_node_control_control_proto_msgTypes[27]
+	mi := &file_node_control_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +2457,7 @@ func (x *RefChange) String() string {
 func (*RefChange) ProtoMessage() {}
 
 func (x *RefChange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[27]
+	mi := &file_node_control_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +2470,7 @@ func (x *RefChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefChange.ProtoReflect.Descriptor instead.
 func (*RefChange) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{27}
+	return file_node_control_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RefChange) GetName() string {
@@ -1785,7 +2507,7 @@ type SessionBytes struct {
 
 func (x *SessionBytes) Reset() {
 	*x = SessionBytes{}
-	mi := &file_node_control_control_proto_msgTypes[28]
+	mi := &file_node_control_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +2519,7 @@ func (x *SessionBytes) String() string {
 func (*SessionBytes) ProtoMessage() {}
 
 func (x *SessionBytes) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[28]
+	mi := &file_node_control_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +2532,7 @@ func (x *SessionBytes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionBytes.ProtoReflect.Descriptor instead.
 func (*SessionBytes) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{28}
+	return file_node_control_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SessionBytes) GetRepo() string {
@@ -1858,7 +2580,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_node_control_control_proto_msgTypes[29]
+	mi := &file_node_control_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1870,7 +2592,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[29]
+	mi := &file_node_control_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1883,7 +2605,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{29}
+	return file_node_control_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LogRequest) GetRepo() string {
@@ -1912,7 +2634,7 @@ type LogReply struct {
 
 func (x *LogReply) Reset() {
 	*x = LogReply{}
-	mi := &file_node_control_control_proto_msgTypes[30]
+	mi := &file_node_control_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +2646,7 @@ func (x *LogReply) String() string {
 func (*LogReply) ProtoMessage() {}
 
 func (x *LogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[30]
+	mi := &file_node_control_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2659,7 @@ func (x *LogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
 func (*LogReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{30}
+	return file_node_control_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LogReply) GetFirst() uint64 {
@@ -1983,7 +2705,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_node_control_control_proto_msgTypes[31]
+	mi := &file_node_control_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2717,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[31]
+	mi := &file_node_control_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2730,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{31}
+	return file_node_control_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LogEntry) GetIndex() uint64 {
@@ -2073,7 +2795,7 @@ type LogChange struct {
 
 func (x *LogChange) Reset() {
 	*x = LogChange{}
-	mi := &file_node_control_control_proto_msgTypes[32]
+	mi := &file_node_control_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2085,7 +2807,7 @@ func (x *LogChange) String() string {
 func (*LogChange) ProtoMessage() {}
 
 func (x *LogChange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[32]
+	mi := &file_node_control_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2098,7 +2820,7 @@ func (x *LogChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChange.ProtoReflect.Descriptor instead.
 func (*LogChange) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{32}
+	return file_node_control_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *LogChange) GetKind() string {
@@ -2145,7 +2867,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[33]
+	mi := &file_node_control_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2879,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[33]
+	mi := &file_node_control_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2892,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{33}
+	return file_node_control_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *WhyRequest) GetRepo() string {
@@ -2190,7 +2912,7 @@ type WhyReply struct {
 
 func (x *WhyReply) Reset() {
 	*x = WhyReply{}
-	mi := &file_node_control_control_proto_msgTypes[34]
+	mi := &file_node_control_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2202,7 +2924,7 @@ func (x *WhyReply) String() string {
 func (*WhyReply) ProtoMessage() {}
 
 func (x *WhyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[34]
+	mi := &file_node_control_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2215,7 +2937,7 @@ func (x *WhyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
 func (*WhyReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{34}
+	return file_node_control_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WhyReply) GetRepo() *Repo {
@@ -2243,7 +2965,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_node_control_control_proto_msgTypes[35]
+	mi := &file_node_control_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2255,7 +2977,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[35]
+	mi := &file_node_control_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2268,7 +2990,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{35}
+	return file_node_control_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Reason) GetWhat() string {
@@ -2302,7 +3024,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[36]
+	mi := &file_node_control_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2314,7 +3036,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[36]
+	mi := &file_node_control_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2327,7 +3049,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{36}
+	return file_node_control_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *VerifyRequest) GetRepo() string {
@@ -2360,7 +3082,7 @@ type VerifyReply struct {
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_node_control_control_proto_msgTypes[37]
+	mi := &file_node_control_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2372,7 +3094,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[37]
+	mi := &file_node_control_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2385,7 +3107,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{37}
+	return file_node_control_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *VerifyReply) GetPeer() string {
@@ -2455,7 +3177,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_node_control_control_proto_msgTypes[38]
+	mi := &file_node_control_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +3189,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[38]
+	mi := &file_node_control_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +3202,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{38}
+	return file_node_control_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Finding) GetPart() string {
@@ -2504,6 +3226,134 @@ func (x *Finding) GetMended() bool {
 	return false
 }
 
+type SignQuestion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Domain        string                 `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	Body          []byte                 `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignQuestion) Reset() {
+	*x = SignQuestion{}
+	mi := &file_node_control_control_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignQuestion) ProtoMessage() {}
+
+func (x *SignQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignQuestion.ProtoReflect.Descriptor instead.
+func (*SignQuestion) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *SignQuestion) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SignQuestion) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *SignQuestion) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+type SignAnswer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Number        uint64                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Key           []byte                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`             // only in the first, which answers nothing
+	Signature     []byte                 `protobuf:"bytes,3,opt,name=signature,proto3" json:"signature,omitempty"` // empty: it was not signed
+	Refused       string                 `protobuf:"bytes,4,opt,name=refused,proto3" json:"refused,omitempty"`     // why
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignAnswer) Reset() {
+	*x = SignAnswer{}
+	mi := &file_node_control_control_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignAnswer) ProtoMessage() {}
+
+func (x *SignAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignAnswer.ProtoReflect.Descriptor instead.
+func (*SignAnswer) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *SignAnswer) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *SignAnswer) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *SignAnswer) GetSignature() []byte {
+	if x != nil {
+		return x.Signature
+	}
+	return nil
+}
+
+func (x *SignAnswer) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 var File_node_control_control_proto protoreflect.FileDescriptor
 
 const file_node_control_control_proto_rawDesc = "" +
@@ -2512,7 +3362,7 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\vPingRequest\"%\n" +
 	"\tPingReply\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\"\x0f\n" +
-	"\rStatusRequest\"\x9c\x02\n" +
+	"\rStatusRequest\"\x8f\x03\n" +
 	"\vStatusReply\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x10\n" +
 	"\x03did\x18\x02 \x01(\tR\x03did\x12\x14\n" +
@@ -2522,24 +3372,55 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\tgrpc_addr\x18\x06 \x01(\tR\bgrpcAddr\x12\x19\n" +
 	"\bgit_addr\x18\a \x01(\tR\agitAddr\x12\x18\n" +
 	"\aversion\x18\b \x01(\tR\aversion\x12\x17\n" +
-	"\agit_did\x18\t \x01(\tR\x06gitDid\"<\n" +
+	"\agit_did\x18\t \x01(\tR\x06gitDid\x12\x16\n" +
+	"\x06accept\x18\n" +
+	" \x01(\tR\x06accept\x12\x1d\n" +
+	"\n" +
+	"used_bytes\x18\v \x01(\x03R\tusedBytes\x12\x1d\n" +
+	"\n" +
+	"left_bytes\x18\f \x01(\x03R\tleftBytes\x12\x1b\n" +
+	"\thttp_addr\x18\r \x01(\tR\bhttpAddr\"<\n" +
 	"\rConnectedPeer\x12\x17\n" +
 	"\apeer_id\x18\x01 \x01(\tR\x06peerId\x12\x12\n" +
-	"\x04addr\x18\x02 \x01(\tR\x04addr\"\x99\x01\n" +
+	"\x04addr\x18\x02 \x01(\tR\x04addr\"\xb3\x01\n" +
 	"\vInitRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\breplicas\x18\x02 \x01(\rR\breplicas\x12\x0e\n" +
 	"\x02on\x18\x03 \x03(\tR\x02on\x12#\n" +
 	"\robject_format\x18\x04 \x01(\tR\fobjectFormat\x12%\n" +
-	"\x0edefault_branch\x18\x05 \x01(\tR\rdefaultBranch\"R\n" +
+	"\x0edefault_branch\x18\x05 \x01(\tR\rdefaultBranch\x12\x18\n" +
+	"\aprivate\x18\x06 \x01(\bR\aprivate\"R\n" +
 	"\tInitReply\x12)\n" +
 	"\x04repo\x18\x01 \x01(\v2\x15.peer.control.v1.RepoR\x04repo\x12\x1a\n" +
-	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"\x12\n" +
+	"\bwarnings\x18\x02 \x03(\tR\bwarnings\"T\n" +
+	"\rInviteRequest\x12\x15\n" +
+	"\x06ttl_ms\x18\x01 \x01(\x03R\x05ttlMs\x12\x12\n" +
+	"\x04uses\x18\x02 \x01(\rR\x04uses\x12\x18\n" +
+	"\apetname\x18\x03 \x01(\tR\apetname\"v\n" +
+	"\vInviteReply\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12;\n" +
+	"\n" +
+	"invitation\x18\x02 \x01(\v2\x1b.peer.control.v1.InvitationR\n" +
+	"invitation\x12\x14\n" +
+	"\x05addrs\x18\x03 \x03(\tR\x05addrs\"\x8a\x01\n" +
+	"\n" +
+	"Invitation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12&\n" +
+	"\x0fexpires_unix_ms\x18\x02 \x01(\x03R\rexpiresUnixMs\x12\x12\n" +
+	"\x04uses\x18\x03 \x01(\rR\x04uses\x12\x18\n" +
+	"\apetname\x18\x04 \x01(\tR\apetname\x12\x16\n" +
+	"\x06guests\x18\x05 \x03(\tR\x06guests\"\x18\n" +
+	"\x16ListInvitationsRequest\"U\n" +
+	"\x14ListInvitationsReply\x12=\n" +
+	"\vinvitations\x18\x01 \x03(\v2\x1b.peer.control.v1.InvitationR\vinvitations\"!\n" +
+	"\x0fWithdrawRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x0f\n" +
+	"\rWithdrawReply\"\x12\n" +
 	"\x10ListReposRequest\"=\n" +
 	"\x0eListReposReply\x12+\n" +
 	"\x05repos\x18\x01 \x03(\v2\x15.peer.control.v1.RepoR\x05repos\"%\n" +
 	"\x0fShowRepoRequest\x12\x12\n" +
-	"\x04repo\x18\x01 \x01(\tR\x04repo\"\xb3\x03\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\"\x92\x04\n" +
 	"\x04Repo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -2556,7 +3437,31 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x03dir\x18\f \x01(\tR\x03dir\x12/\n" +
 	"\x06wanted\x18\r \x01(\v2\x17.peer.control.v1.WantedR\x06wanted\x12\x12\n" +
 	"\x04plan\x18\x0e \x01(\tR\x04plan\x12&\n" +
-	"\x0fremoved_unix_ms\x18\x0f \x01(\x03R\rremovedUnixMs\"\xb0\x01\n" +
+	"\x0fremoved_unix_ms\x18\x0f \x01(\x03R\rremovedUnixMs\x12/\n" +
+	"\x06policy\x18\x12 \x01(\v2\x17.peer.control.v1.PolicyR\x06policy\x12\x18\n" +
+	"\aprivate\x18\x13 \x01(\bR\aprivate\x12\x12\n" +
+	"\x04head\x18\x18 \x01(\tR\x04head\"<\n" +
+	"\x0eSetHeadRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\"\x91\x01\n" +
+	"\x06Policy\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\x04R\aversion\x12.\n" +
+	"\x06grants\x18\x02 \x03(\v2\x16.peer.control.v1.GrantR\x06grants\x12=\n" +
+	"\vprotections\x18\x03 \x03(\v2\x1b.peer.control.v1.ProtectionR\vprotections\"-\n" +
+	"\x05Grant\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\"r\n" +
+	"\n" +
+	"Protection\x12\x18\n" +
+	"\apattern\x18\x01 \x01(\tR\apattern\x12\x12\n" +
+	"\x04push\x18\x02 \x01(\tR\x04push\x12\x19\n" +
+	"\bno_force\x18\x03 \x01(\bR\anoForce\x12\x1b\n" +
+	"\tno_delete\x18\x04 \x01(\bR\bnoDelete\"\xae\x01\n" +
+	"\x13ChangePolicyRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12.\n" +
+	"\x06grants\x18\x02 \x03(\v2\x16.peer.control.v1.GrantR\x06grants\x125\n" +
+	"\aprotect\x18\x03 \x03(\v2\x1b.peer.control.v1.ProtectionR\aprotect\x12\x1c\n" +
+	"\tunprotect\x18\x04 \x03(\tR\tunprotect\"\xb0\x01\n" +
 	"\x06Wanted\x12\x1a\n" +
 	"\breplicas\x18\x01 \x01(\rR\breplicas\x12\x19\n" +
 	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\x12\x0e\n" +
@@ -2690,7 +3595,17 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\aFinding\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\tR\x04part\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +
-	"\x06mended\x18\x03 \x01(\bR\x06mended2\x84\t\n" +
+	"\x06mended\x18\x03 \x01(\bR\x06mended\"R\n" +
+	"\fSignQuestion\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12\x12\n" +
+	"\x04body\x18\x03 \x01(\fR\x04body\"n\n" +
+	"\n" +
+	"SignAnswer\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\fR\x03key\x12\x1c\n" +
+	"\tsignature\x18\x03 \x01(\fR\tsignature\x12\x18\n" +
+	"\arefused\x18\x04 \x01(\tR\arefused2\xd7\f\n" +
 	"\x04Peer\x12@\n" +
 	"\x04Ping\x12\x1c.peer.control.v1.PingRequest\x1a\x1a.peer.control.v1.PingReply\x12F\n" +
 	"\x06Status\x12\x1e.peer.control.v1.StatusRequest\x1a\x1c.peer.control.v1.StatusReply\x12@\n" +
@@ -2701,13 +3616,19 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x06Leader\x12\x1e.peer.control.v1.LeaderRequest\x1a\x1c.peer.control.v1.LeaderReply\x12N\n" +
 	"\vAcquireLock\x12#.peer.control.v1.AcquireLockRequest\x1a\x1a.peer.control.v1.LockReply\x12N\n" +
 	"\vReleaseLock\x12#.peer.control.v1.ReleaseLockRequest\x1a\x1a.peer.control.v1.LockReply\x12E\n" +
-	"\tConfigure\x12!.peer.control.v1.ConfigureRequest\x1a\x15.peer.control.v1.Repo\x12R\n" +
+	"\tConfigure\x12!.peer.control.v1.ConfigureRequest\x1a\x15.peer.control.v1.Repo\x12K\n" +
+	"\fChangePolicy\x12$.peer.control.v1.ChangePolicyRequest\x1a\x15.peer.control.v1.Repo\x12A\n" +
+	"\aSetHead\x12\x1f.peer.control.v1.SetHeadRequest\x1a\x15.peer.control.v1.Repo\x12R\n" +
 	"\n" +
 	"RemoveRepo\x12\".peer.control.v1.RemoveRepoRequest\x1a .peer.control.v1.RemoveRepoReply\x12@\n" +
 	"\x05Watch\x12\x1d.peer.control.v1.WatchRequest\x1a\x16.peer.control.v1.Event0\x01\x12=\n" +
 	"\x03Log\x12\x1b.peer.control.v1.LogRequest\x1a\x19.peer.control.v1.LogReply\x12=\n" +
 	"\x03Why\x12\x1b.peer.control.v1.WhyRequest\x1a\x19.peer.control.v1.WhyReply\x12H\n" +
-	"\x06Verify\x12\x1e.peer.control.v1.VerifyRequest\x1a\x1c.peer.control.v1.VerifyReply0\x01\x12K\n" +
+	"\x06Verify\x12\x1e.peer.control.v1.VerifyRequest\x1a\x1c.peer.control.v1.VerifyReply0\x01\x12F\n" +
+	"\x06Invite\x12\x1e.peer.control.v1.InviteRequest\x1a\x1c.peer.control.v1.InviteReply\x12a\n" +
+	"\x0fListInvitations\x12'.peer.control.v1.ListInvitationsRequest\x1a%.peer.control.v1.ListInvitationsReply\x12L\n" +
+	"\bWithdraw\x12 .peer.control.v1.WithdrawRequest\x1a\x1e.peer.control.v1.WithdrawReply\x12H\n" +
+	"\x06SignAs\x12\x1b.peer.control.v1.SignAnswer\x1a\x1d.peer.control.v1.SignQuestion(\x010\x01\x12K\n" +
 	"\aSession\x12\x1d.peer.control.v1.SessionBytes\x1a\x1d.peer.control.v1.SessionBytes(\x010\x01B\x16Z\x14peer/node/control/pbb\x06proto3"
 
 var (
@@ -2722,102 +3643,135 @@ func file_node_control_control_proto_rawDescGZIP() []byte {
 	return file_node_control_control_proto_rawDescData
 }
 
-var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
+var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_node_control_control_proto_goTypes = []any{
-	(*PingRequest)(nil),        // 0: peer.control.v1.PingRequest
-	(*PingReply)(nil),          // 1: peer.control.v1.PingReply
-	(*StatusRequest)(nil),      // 2: peer.control.v1.StatusRequest
-	(*StatusReply)(nil),        // 3: peer.control.v1.StatusReply
-	(*ConnectedPeer)(nil),      // 4: peer.control.v1.ConnectedPeer
-	(*InitRequest)(nil),        // 5: peer.control.v1.InitRequest
-	(*InitReply)(nil),          // 6: peer.control.v1.InitReply
-	(*ListReposRequest)(nil),   // 7: peer.control.v1.ListReposRequest
-	(*ListReposReply)(nil),     // 8: peer.control.v1.ListReposReply
-	(*ShowRepoRequest)(nil),    // 9: peer.control.v1.ShowRepoRequest
-	(*Repo)(nil),               // 10: peer.control.v1.Repo
-	(*Wanted)(nil),             // 11: peer.control.v1.Wanted
-	(*Priority)(nil),           // 12: peer.control.v1.Priority
-	(*ConfigureRequest)(nil),   // 13: peer.control.v1.ConfigureRequest
-	(*RemoveRepoRequest)(nil),  // 14: peer.control.v1.RemoveRepoRequest
-	(*RemoveRepoReply)(nil),    // 15: peer.control.v1.RemoveRepoReply
-	(*Replica)(nil),            // 16: peer.control.v1.Replica
-	(*Lock)(nil),               // 17: peer.control.v1.Lock
-	(*PullRequest)(nil),        // 18: peer.control.v1.PullRequest
-	(*PullReply)(nil),          // 19: peer.control.v1.PullReply
-	(*LeaderRequest)(nil),      // 20: peer.control.v1.LeaderRequest
-	(*LeaderReply)(nil),        // 21: peer.control.v1.LeaderReply
-	(*AcquireLockRequest)(nil), // 22: peer.control.v1.AcquireLockRequest
-	(*ReleaseLockRequest)(nil), // 23: peer.control.v1.ReleaseLockRequest
-	(*LockReply)(nil),          // 24: peer.control.v1.LockReply
-	(*WatchRequest)(nil),       // 25: peer.control.v1.WatchRequest
-	(*Event)(nil),              // 26: peer.control.v1.Event
-	(*RefChange)(nil),          // 27: peer.control.v1.RefChange
-	(*SessionBytes)(nil),       // 28: peer.control.v1.SessionBytes
-	(*LogRequest)(nil),         // 29: peer.control.v1.LogRequest
-	(*LogReply)(nil),           // 30: peer.control.v1.LogReply
-	(*LogEntry)(nil),           // 31: peer.control.v1.LogEntry
-	(*LogChange)(nil),          // 32: peer.control.v1.LogChange
-	(*WhyRequest)(nil),         // 33: peer.control.v1.WhyRequest
-	(*WhyReply)(nil),           // 34: peer.control.v1.WhyReply
-	(*Reason)(nil),             // 35: peer.control.v1.Reason
-	(*VerifyRequest)(nil),      // 36: peer.control.v1.VerifyRequest
-	(*VerifyReply)(nil),        // 37: peer.control.v1.VerifyReply
-	(*Finding)(nil),            // 38: peer.control.v1.Finding
+	(*PingRequest)(nil),            // 0: peer.control.v1.PingRequest
+	(*PingReply)(nil),              // 1: peer.control.v1.PingReply
+	(*StatusRequest)(nil),          // 2: peer.control.v1.StatusRequest
+	(*StatusReply)(nil),            // 3: peer.control.v1.StatusReply
+	(*ConnectedPeer)(nil),          // 4: peer.control.v1.ConnectedPeer
+	(*InitRequest)(nil),            // 5: peer.control.v1.InitRequest
+	(*InitReply)(nil),              // 6: peer.control.v1.InitReply
+	(*InviteRequest)(nil),          // 7: peer.control.v1.InviteRequest
+	(*InviteReply)(nil),            // 8: peer.control.v1.InviteReply
+	(*Invitation)(nil),             // 9: peer.control.v1.Invitation
+	(*ListInvitationsRequest)(nil), // 10: peer.control.v1.ListInvitationsRequest
+	(*ListInvitationsReply)(nil),   // 11: peer.control.v1.ListInvitationsReply
+	(*WithdrawRequest)(nil),        // 12: peer.control.v1.WithdrawRequest
+	(*WithdrawReply)(nil),          // 13: peer.control.v1.WithdrawReply
+	(*ListReposRequest)(nil),       // 14: peer.control.v1.ListReposRequest
+	(*ListReposReply)(nil),         // 15: peer.control.v1.ListReposReply
+	(*ShowRepoRequest)(nil),        // 16: peer.control.v1.ShowRepoRequest
+	(*Repo)(nil),                   // 17: peer.control.v1.Repo
+	(*SetHeadRequest)(nil),         // 18: peer.control.v1.SetHeadRequest
+	(*Policy)(nil),                 // 19: peer.control.v1.Policy
+	(*Grant)(nil),                  // 20: peer.control.v1.Grant
+	(*Protection)(nil),             // 21: peer.control.v1.Protection
+	(*ChangePolicyRequest)(nil),    // 22: peer.control.v1.ChangePolicyRequest
+	(*Wanted)(nil),                 // 23: peer.control.v1.Wanted
+	(*Priority)(nil),               // 24: peer.control.v1.Priority
+	(*ConfigureRequest)(nil),       // 25: peer.control.v1.ConfigureRequest
+	(*RemoveRepoRequest)(nil),      // 26: peer.control.v1.RemoveRepoRequest
+	(*RemoveRepoReply)(nil),        // 27: peer.control.v1.RemoveRepoReply
+	(*Replica)(nil),                // 28: peer.control.v1.Replica
+	(*Lock)(nil),                   // 29: peer.control.v1.Lock
+	(*PullRequest)(nil),            // 30: peer.control.v1.PullRequest
+	(*PullReply)(nil),              // 31: peer.control.v1.PullReply
+	(*LeaderRequest)(nil),          // 32: peer.control.v1.LeaderRequest
+	(*LeaderReply)(nil),            // 33: peer.control.v1.LeaderReply
+	(*AcquireLockRequest)(nil),     // 34: peer.control.v1.AcquireLockRequest
+	(*ReleaseLockRequest)(nil),     // 35: peer.control.v1.ReleaseLockRequest
+	(*LockReply)(nil),              // 36: peer.control.v1.LockReply
+	(*WatchRequest)(nil),           // 37: peer.control.v1.WatchRequest
+	(*Event)(nil),                  // 38: peer.control.v1.Event
+	(*RefChange)(nil),              // 39: peer.control.v1.RefChange
+	(*SessionBytes)(nil),           // 40: peer.control.v1.SessionBytes
+	(*LogRequest)(nil),             // 41: peer.control.v1.LogRequest
+	(*LogReply)(nil),               // 42: peer.control.v1.LogReply
+	(*LogEntry)(nil),               // 43: peer.control.v1.LogEntry
+	(*LogChange)(nil),              // 44: peer.control.v1.LogChange
+	(*WhyRequest)(nil),             // 45: peer.control.v1.WhyRequest
+	(*WhyReply)(nil),               // 46: peer.control.v1.WhyReply
+	(*Reason)(nil),                 // 47: peer.control.v1.Reason
+	(*VerifyRequest)(nil),          // 48: peer.control.v1.VerifyRequest
+	(*VerifyReply)(nil),            // 49: peer.control.v1.VerifyReply
+	(*Finding)(nil),                // 50: peer.control.v1.Finding
+	(*SignQuestion)(nil),           // 51: peer.control.v1.SignQuestion
+	(*SignAnswer)(nil),             // 52: peer.control.v1.SignAnswer
 }
 var file_node_control_control_proto_depIdxs = []int32{
 	4,  // 0: peer.control.v1.StatusReply.peers:type_name -> peer.control.v1.ConnectedPeer
-	10, // 1: peer.control.v1.StatusReply.repos:type_name -> peer.control.v1.Repo
-	10, // 2: peer.control.v1.InitReply.repo:type_name -> peer.control.v1.Repo
-	10, // 3: peer.control.v1.ListReposReply.repos:type_name -> peer.control.v1.Repo
-	16, // 4: peer.control.v1.Repo.replicas:type_name -> peer.control.v1.Replica
-	17, // 5: peer.control.v1.Repo.lock:type_name -> peer.control.v1.Lock
-	11, // 6: peer.control.v1.Repo.wanted:type_name -> peer.control.v1.Wanted
-	12, // 7: peer.control.v1.Wanted.priorities:type_name -> peer.control.v1.Priority
-	12, // 8: peer.control.v1.ConfigureRequest.priorities:type_name -> peer.control.v1.Priority
-	17, // 9: peer.control.v1.LockReply.lock:type_name -> peer.control.v1.Lock
-	27, // 10: peer.control.v1.Event.refs:type_name -> peer.control.v1.RefChange
-	31, // 11: peer.control.v1.LogReply.entries:type_name -> peer.control.v1.LogEntry
-	32, // 12: peer.control.v1.LogEntry.changes:type_name -> peer.control.v1.LogChange
-	10, // 13: peer.control.v1.WhyReply.repo:type_name -> peer.control.v1.Repo
-	35, // 14: peer.control.v1.WhyReply.reasons:type_name -> peer.control.v1.Reason
-	38, // 15: peer.control.v1.VerifyReply.findings:type_name -> peer.control.v1.Finding
-	0,  // 16: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
-	2,  // 17: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
-	5,  // 18: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
-	7,  // 19: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
-	9,  // 20: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
-	18, // 21: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
-	20, // 22: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
-	22, // 23: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
-	23, // 24: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
-	13, // 25: peer.control.v1.Peer.Configure:input_type -> peer.control.v1.ConfigureRequest
-	14, // 26: peer.control.v1.Peer.RemoveRepo:input_type -> peer.control.v1.RemoveRepoRequest
-	25, // 27: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
-	29, // 28: peer.control.v1.Peer.Log:input_type -> peer.control.v1.LogRequest
-	33, // 29: peer.control.v1.Peer.Why:input_type -> peer.control.v1.WhyRequest
-	36, // 30: peer.control.v1.Peer.Verify:input_type -> peer.control.v1.VerifyRequest
-	28, // 31: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
-	1,  // 32: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
-	3,  // 33: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
-	6,  // 34: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
-	8,  // 35: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
-	10, // 36: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
-	19, // 37: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
-	21, // 38: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
-	24, // 39: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
-	24, // 40: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
-	10, // 41: peer.control.v1.Peer.Configure:output_type -> peer.control.v1.Repo
-	15, // 42: peer.control.v1.Peer.RemoveRepo:output_type -> peer.control.v1.RemoveRepoReply
-	26, // 43: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
-	30, // 44: peer.control.v1.Peer.Log:output_type -> peer.control.v1.LogReply
-	34, // 45: peer.control.v1.Peer.Why:output_type -> peer.control.v1.WhyReply
-	37, // 46: peer.control.v1.Peer.Verify:output_type -> peer.control.v1.VerifyReply
-	28, // 47: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
-	32, // [32:48] is the sub-list for method output_type
-	16, // [16:32] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	17, // 1: peer.control.v1.StatusReply.repos:type_name -> peer.control.v1.Repo
+	17, // 2: peer.control.v1.InitReply.repo:type_name -> peer.control.v1.Repo
+	9,  // 3: peer.control.v1.InviteReply.invitation:type_name -> peer.control.v1.Invitation
+	9,  // 4: peer.control.v1.ListInvitationsReply.invitations:type_name -> peer.control.v1.Invitation
+	17, // 5: peer.control.v1.ListReposReply.repos:type_name -> peer.control.v1.Repo
+	28, // 6: peer.control.v1.Repo.replicas:type_name -> peer.control.v1.Replica
+	29, // 7: peer.control.v1.Repo.lock:type_name -> peer.control.v1.Lock
+	23, // 8: peer.control.v1.Repo.wanted:type_name -> peer.control.v1.Wanted
+	19, // 9: peer.control.v1.Repo.policy:type_name -> peer.control.v1.Policy
+	20, // 10: peer.control.v1.Policy.grants:type_name -> peer.control.v1.Grant
+	21, // 11: peer.control.v1.Policy.protections:type_name -> peer.control.v1.Protection
+	20, // 12: peer.control.v1.ChangePolicyRequest.grants:type_name -> peer.control.v1.Grant
+	21, // 13: peer.control.v1.ChangePolicyRequest.protect:type_name -> peer.control.v1.Protection
+	24, // 14: peer.control.v1.Wanted.priorities:type_name -> peer.control.v1.Priority
+	24, // 15: peer.control.v1.ConfigureRequest.priorities:type_name -> peer.control.v1.Priority
+	29, // 16: peer.control.v1.LockReply.lock:type_name -> peer.control.v1.Lock
+	39, // 17: peer.control.v1.Event.refs:type_name -> peer.control.v1.RefChange
+	43, // 18: peer.control.v1.LogReply.entries:type_name -> peer.control.v1.LogEntry
+	44, // 19: peer.control.v1.LogEntry.changes:type_name -> peer.control.v1.LogChange
+	17, // 20: peer.control.v1.WhyReply.repo:type_name -> peer.control.v1.Repo
+	47, // 21: peer.control.v1.WhyReply.reasons:type_name -> peer.control.v1.Reason
+	50, // 22: peer.control.v1.VerifyReply.findings:type_name -> peer.control.v1.Finding
+	0,  // 23: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
+	2,  // 24: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
+	5,  // 25: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
+	14, // 26: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
+	16, // 27: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
+	30, // 28: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
+	32, // 29: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
+	34, // 30: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
+	35, // 31: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
+	25, // 32: peer.control.v1.Peer.Configure:input_type -> peer.control.v1.ConfigureRequest
+	22, // 33: peer.control.v1.Peer.ChangePolicy:input_type -> peer.control.v1.ChangePolicyRequest
+	18, // 34: peer.control.v1.Peer.SetHead:input_type -> peer.control.v1.SetHeadRequest
+	26, // 35: peer.control.v1.Peer.RemoveRepo:input_type -> peer.control.v1.RemoveRepoRequest
+	37, // 36: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
+	41, // 37: peer.control.v1.Peer.Log:input_type -> peer.control.v1.LogRequest
+	45, // 38: peer.control.v1.Peer.Why:input_type -> peer.control.v1.WhyRequest
+	48, // 39: peer.control.v1.Peer.Verify:input_type -> peer.control.v1.VerifyRequest
+	7,  // 40: peer.control.v1.Peer.Invite:input_type -> peer.control.v1.InviteRequest
+	10, // 41: peer.control.v1.Peer.ListInvitations:input_type -> peer.control.v1.ListInvitationsRequest
+	12, // 42: peer.control.v1.Peer.Withdraw:input_type -> peer.control.v1.WithdrawRequest
+	52, // 43: peer.control.v1.Peer.SignAs:input_type -> peer.control.v1.SignAnswer
+	40, // 44: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
+	1,  // 45: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
+	3,  // 46: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
+	6,  // 47: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
+	15, // 48: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
+	17, // 49: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
+	31, // 50: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
+	33, // 51: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
+	36, // 52: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
+	36, // 53: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
+	17, // 54: peer.control.v1.Peer.Configure:output_type -> peer.control.v1.Repo
+	17, // 55: peer.control.v1.Peer.ChangePolicy:output_type -> peer.control.v1.Repo
+	17, // 56: peer.control.v1.Peer.SetHead:output_type -> peer.control.v1.Repo
+	27, // 57: peer.control.v1.Peer.RemoveRepo:output_type -> peer.control.v1.RemoveRepoReply
+	38, // 58: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
+	42, // 59: peer.control.v1.Peer.Log:output_type -> peer.control.v1.LogReply
+	46, // 60: peer.control.v1.Peer.Why:output_type -> peer.control.v1.WhyReply
+	49, // 61: peer.control.v1.Peer.Verify:output_type -> peer.control.v1.VerifyReply
+	8,  // 62: peer.control.v1.Peer.Invite:output_type -> peer.control.v1.InviteReply
+	11, // 63: peer.control.v1.Peer.ListInvitations:output_type -> peer.control.v1.ListInvitationsReply
+	13, // 64: peer.control.v1.Peer.Withdraw:output_type -> peer.control.v1.WithdrawReply
+	51, // 65: peer.control.v1.Peer.SignAs:output_type -> peer.control.v1.SignQuestion
+	40, // 66: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
+	45, // [45:67] is the sub-list for method output_type
+	23, // [23:45] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_node_control_control_proto_init() }
@@ -2825,14 +3779,14 @@ func file_node_control_control_proto_init() {
 	if File_node_control_control_proto != nil {
 		return
 	}
-	file_node_control_control_proto_msgTypes[13].OneofWrappers = []any{}
+	file_node_control_control_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_control_control_proto_rawDesc), len(file_node_control_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   39,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -23,22 +23,28 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Peer_Ping_FullMethodName        = "/peer.control.v1.Peer/Ping"
-	Peer_Status_FullMethodName      = "/peer.control.v1.Peer/Status"
-	Peer_Init_FullMethodName        = "/peer.control.v1.Peer/Init"
-	Peer_ListRepos_FullMethodName   = "/peer.control.v1.Peer/ListRepos"
-	Peer_ShowRepo_FullMethodName    = "/peer.control.v1.Peer/ShowRepo"
-	Peer_Pull_FullMethodName        = "/peer.control.v1.Peer/Pull"
-	Peer_Leader_FullMethodName      = "/peer.control.v1.Peer/Leader"
-	Peer_AcquireLock_FullMethodName = "/peer.control.v1.Peer/AcquireLock"
-	Peer_ReleaseLock_FullMethodName = "/peer.control.v1.Peer/ReleaseLock"
-	Peer_Configure_FullMethodName   = "/peer.control.v1.Peer/Configure"
-	Peer_RemoveRepo_FullMethodName  = "/peer.control.v1.Peer/RemoveRepo"
-	Peer_Watch_FullMethodName       = "/peer.control.v1.Peer/Watch"
-	Peer_Log_FullMethodName         = "/peer.control.v1.Peer/Log"
-	Peer_Why_FullMethodName         = "/peer.control.v1.Peer/Why"
-	Peer_Verify_FullMethodName      = "/peer.control.v1.Peer/Verify"
-	Peer_Session_FullMethodName     = "/peer.control.v1.Peer/Session"
+	Peer_Ping_FullMethodName            = "/peer.control.v1.Peer/Ping"
+	Peer_Status_FullMethodName          = "/peer.control.v1.Peer/Status"
+	Peer_Init_FullMethodName            = "/peer.control.v1.Peer/Init"
+	Peer_ListRepos_FullMethodName       = "/peer.control.v1.Peer/ListRepos"
+	Peer_ShowRepo_FullMethodName        = "/peer.control.v1.Peer/ShowRepo"
+	Peer_Pull_FullMethodName            = "/peer.control.v1.Peer/Pull"
+	Peer_Leader_FullMethodName          = "/peer.control.v1.Peer/Leader"
+	Peer_AcquireLock_FullMethodName     = "/peer.control.v1.Peer/AcquireLock"
+	Peer_ReleaseLock_FullMethodName     = "/peer.control.v1.Peer/ReleaseLock"
+	Peer_Configure_FullMethodName       = "/peer.control.v1.Peer/Configure"
+	Peer_ChangePolicy_FullMethodName    = "/peer.control.v1.Peer/ChangePolicy"
+	Peer_SetHead_FullMethodName         = "/peer.control.v1.Peer/SetHead"
+	Peer_RemoveRepo_FullMethodName      = "/peer.control.v1.Peer/RemoveRepo"
+	Peer_Watch_FullMethodName           = "/peer.control.v1.Peer/Watch"
+	Peer_Log_FullMethodName             = "/peer.control.v1.Peer/Log"
+	Peer_Why_FullMethodName             = "/peer.control.v1.Peer/Why"
+	Peer_Verify_FullMethodName          = "/peer.control.v1.Peer/Verify"
+	Peer_Invite_FullMethodName          = "/peer.control.v1.Peer/Invite"
+	Peer_ListInvitations_FullMethodName = "/peer.control.v1.Peer/ListInvitations"
+	Peer_Withdraw_FullMethodName        = "/peer.control.v1.Peer/Withdraw"
+	Peer_SignAs_FullMethodName          = "/peer.control.v1.Peer/SignAs"
+	Peer_Session_FullMethodName         = "/peer.control.v1.Peer/Session"
 )
 
 // PeerClient is the client API for Peer service.
@@ -66,6 +72,10 @@ type PeerClient interface {
 	// Configure says which replicas the owner wants; the leader sees to it, one step
 	// at a time. An empty request changes nothing and describes the repository.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*Repo, error)
+	// ChangePolicy gives and takes roles, and protects refs.
+	ChangePolicy(ctx context.Context, in *ChangePolicyRequest, opts ...grpc.CallOption) (*Repo, error)
+	// SetHead makes another branch the default one.
+	SetHead(ctx context.Context, in *SetHeadRequest, opts ...grpc.CallOption) (*Repo, error)
 	// RemoveRepo ends a repository.
 	RemoveRepo(ctx context.Context, in *RemoveRepoRequest, opts ...grpc.CallOption) (*RemoveRepoReply, error)
 	// Watch streams events as they happen: commits, leader changes.
@@ -76,6 +86,16 @@ type PeerClient interface {
 	Why(ctx context.Context, in *WhyRequest, opts ...grpc.CallOption) (*WhyReply, error)
 	// Verify has every replica check itself, and streams what each one says.
 	Verify(ctx context.Context, in *VerifyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[VerifyReply], error)
+	// Invite writes an invitation to this node's network, and opens the door for its guests.
+	Invite(ctx context.Context, in *InviteRequest, opts ...grpc.CallOption) (*InviteReply, error)
+	// ListInvitations lists those that are out, or ended in the last day.
+	ListInvitations(ctx context.Context, in *ListInvitationsRequest, opts ...grpc.CallOption) (*ListInvitationsReply, error)
+	// Withdraw ends an invitation. Who came by it stays.
+	Withdraw(ctx context.Context, in *WithdrawRequest, opts ...grpc.CallOption) (*WithdrawReply, error)
+	// SignAs lets a command sign what the node asks for in its user's name, for as long
+	// as the call lasts: a key that is encrypted or in an ssh-agent the node doesn't have.
+	// The first answer says whose key it is; headers come when the node has taken it on.
+	SignAs(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SignAnswer, SignQuestion], error)
 	// Session carries one session (wire/session.proto) to a replica that can
 	// serve it. The first message names the repository.
 	Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionBytes, SessionBytes], error)
@@ -189,6 +209,26 @@ func (c *peerClient) Configure(ctx context.Context, in *ConfigureRequest, opts .
 	return out, nil
 }
 
+func (c *peerClient) ChangePolicy(ctx context.Context, in *ChangePolicyRequest, opts ...grpc.CallOption) (*Repo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Repo)
+	err := c.cc.Invoke(ctx, Peer_ChangePolicy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) SetHead(ctx context.Context, in *SetHeadRequest, opts ...grpc.CallOption) (*Repo, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Repo)
+	err := c.cc.Invoke(ctx, Peer_SetHead_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *peerClient) RemoveRepo(ctx context.Context, in *RemoveRepoRequest, opts ...grpc.CallOption) (*RemoveRepoReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RemoveRepoReply)
@@ -257,9 +297,52 @@ func (c *peerClient) Verify(ctx context.Context, in *VerifyRequest, opts ...grpc
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_VerifyClient = grpc.ServerStreamingClient[VerifyReply]
 
+func (c *peerClient) Invite(ctx context.Context, in *InviteRequest, opts ...grpc.CallOption) (*InviteReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(InviteReply)
+	err := c.cc.Invoke(ctx, Peer_Invite_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) ListInvitations(ctx context.Context, in *ListInvitationsRequest, opts ...grpc.CallOption) (*ListInvitationsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListInvitationsReply)
+	err := c.cc.Invoke(ctx, Peer_ListInvitations_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) Withdraw(ctx context.Context, in *WithdrawRequest, opts ...grpc.CallOption) (*WithdrawReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(WithdrawReply)
+	err := c.cc.Invoke(ctx, Peer_Withdraw_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) SignAs(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SignAnswer, SignQuestion], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[2], Peer_SignAs_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SignAnswer, SignQuestion]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_SignAsClient = grpc.BidiStreamingClient[SignAnswer, SignQuestion]
+
 func (c *peerClient) Session(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SessionBytes, SessionBytes], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[2], Peer_Session_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[3], Peer_Session_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -295,6 +378,10 @@ type PeerServer interface {
 	// Configure says which replicas the owner wants; the leader sees to it, one step
 	// at a time. An empty request changes nothing and describes the repository.
 	Configure(context.Context, *ConfigureRequest) (*Repo, error)
+	// ChangePolicy gives and takes roles, and protects refs.
+	ChangePolicy(context.Context, *ChangePolicyRequest) (*Repo, error)
+	// SetHead makes another branch the default one.
+	SetHead(context.Context, *SetHeadRequest) (*Repo, error)
 	// RemoveRepo ends a repository.
 	RemoveRepo(context.Context, *RemoveRepoRequest) (*RemoveRepoReply, error)
 	// Watch streams events as they happen: commits, leader changes.
@@ -305,6 +392,16 @@ type PeerServer interface {
 	Why(context.Context, *WhyRequest) (*WhyReply, error)
 	// Verify has every replica check itself, and streams what each one says.
 	Verify(*VerifyRequest, grpc.ServerStreamingServer[VerifyReply]) error
+	// Invite writes an invitation to this node's network, and opens the door for its guests.
+	Invite(context.Context, *InviteRequest) (*InviteReply, error)
+	// ListInvitations lists those that are out, or ended in the last day.
+	ListInvitations(context.Context, *ListInvitationsRequest) (*ListInvitationsReply, error)
+	// Withdraw ends an invitation. Who came by it stays.
+	Withdraw(context.Context, *WithdrawRequest) (*WithdrawReply, error)
+	// SignAs lets a command sign what the node asks for in its user's name, for as long
+	// as the call lasts: a key that is encrypted or in an ssh-agent the node doesn't have.
+	// The first answer says whose key it is; headers come when the node has taken it on.
+	SignAs(grpc.BidiStreamingServer[SignAnswer, SignQuestion]) error
 	// Session carries one session (wire/session.proto) to a replica that can
 	// serve it. The first message names the repository.
 	Session(grpc.BidiStreamingServer[SessionBytes, SessionBytes]) error
@@ -348,6 +445,12 @@ func (UnimplementedPeerServer) ReleaseLock(context.Context, *ReleaseLockRequest)
 func (UnimplementedPeerServer) Configure(context.Context, *ConfigureRequest) (*Repo, error) {
 	return nil, status.Error(codes.Unimplemented, "method Configure not implemented")
 }
+func (UnimplementedPeerServer) ChangePolicy(context.Context, *ChangePolicyRequest) (*Repo, error) {
+	return nil, status.Error(codes.Unimplemented, "method ChangePolicy not implemented")
+}
+func (UnimplementedPeerServer) SetHead(context.Context, *SetHeadRequest) (*Repo, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetHead not implemented")
+}
 func (UnimplementedPeerServer) RemoveRepo(context.Context, *RemoveRepoRequest) (*RemoveRepoReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method RemoveRepo not implemented")
 }
@@ -362,6 +465,18 @@ func (UnimplementedPeerServer) Why(context.Context, *WhyRequest) (*WhyReply, err
 }
 func (UnimplementedPeerServer) Verify(*VerifyRequest, grpc.ServerStreamingServer[VerifyReply]) error {
 	return status.Error(codes.Unimplemented, "method Verify not implemented")
+}
+func (UnimplementedPeerServer) Invite(context.Context, *InviteRequest) (*InviteReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Invite not implemented")
+}
+func (UnimplementedPeerServer) ListInvitations(context.Context, *ListInvitationsRequest) (*ListInvitationsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListInvitations not implemented")
+}
+func (UnimplementedPeerServer) Withdraw(context.Context, *WithdrawRequest) (*WithdrawReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Withdraw not implemented")
+}
+func (UnimplementedPeerServer) SignAs(grpc.BidiStreamingServer[SignAnswer, SignQuestion]) error {
+	return status.Error(codes.Unimplemented, "method SignAs not implemented")
 }
 func (UnimplementedPeerServer) Session(grpc.BidiStreamingServer[SessionBytes, SessionBytes]) error {
 	return status.Error(codes.Unimplemented, "method Session not implemented")
@@ -567,6 +682,42 @@ func _Peer_Configure_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_ChangePolicy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ChangePolicyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).ChangePolicy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_ChangePolicy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).ChangePolicy(ctx, req.(*ChangePolicyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_SetHead_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetHeadRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).SetHead(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_SetHead_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).SetHead(ctx, req.(*SetHeadRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Peer_RemoveRepo_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RemoveRepoRequest)
 	if err := dec(in); err != nil {
@@ -643,6 +794,67 @@ func _Peer_Verify_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Peer_VerifyServer = grpc.ServerStreamingServer[VerifyReply]
 
+func _Peer_Invite_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(InviteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Invite(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Invite_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Invite(ctx, req.(*InviteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_ListInvitations_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListInvitationsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).ListInvitations(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_ListInvitations_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).ListInvitations(ctx, req.(*ListInvitationsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_Withdraw_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(WithdrawRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).Withdraw(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_Withdraw_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).Withdraw(ctx, req.(*WithdrawRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_SignAs_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(PeerServer).SignAs(&grpc.GenericServerStream[SignAnswer, SignQuestion]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Peer_SignAsServer = grpc.BidiStreamingServer[SignAnswer, SignQuestion]
+
 func _Peer_Session_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(PeerServer).Session(&grpc.GenericServerStream[SessionBytes, SessionBytes]{ServerStream: stream})
 }
@@ -698,6 +910,14 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Peer_Configure_Handler,
 		},
 		{
+			MethodName: "ChangePolicy",
+			Handler:    _Peer_ChangePolicy_Handler,
+		},
+		{
+			MethodName: "SetHead",
+			Handler:    _Peer_SetHead_Handler,
+		},
+		{
 			MethodName: "RemoveRepo",
 			Handler:    _Peer_RemoveRepo_Handler,
 		},
@@ -708,6 +928,18 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Why",
 			Handler:    _Peer_Why_Handler,
+		},
+		{
+			MethodName: "Invite",
+			Handler:    _Peer_Invite_Handler,
+		},
+		{
+			MethodName: "ListInvitations",
+			Handler:    _Peer_ListInvitations_Handler,
+		},
+		{
+			MethodName: "Withdraw",
+			Handler:    _Peer_Withdraw_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
@@ -720,6 +952,12 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Verify",
 			Handler:       _Peer_Verify_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "SignAs",
+			Handler:       _Peer_SignAs_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
 		},
 		{
 			StreamName:    "Session",

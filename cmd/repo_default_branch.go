@@ -1,0 +1,36 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"peer/git"
+	"peer/node"
+	"peer/node/control"
+	"peer/node/control/pb"
+)
+
+type repoDefaultBranchCmd struct {
+	Repo   string `arg:"" help:"NAME of your own, OWNER/NAME, a peer:// URL or an ID."`
+	Branch string `arg:"" help:"The branch; it need not be there yet."`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// Run makes another branch the default one.
+func (c *repoDefaultBranchCmd) Run(ctx context.Context, a *app) error {
+	if err := git.CheckRefName(node.BranchRef(c.Branch)); err != nil {
+		return usage("", "%v", err)
+	}
+	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
+		r, err := node.SetHead(ctx, &pb.SetHeadRequest{Repo: repo, Branch: c.Branch})
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(a.out, repoOf(r))
+		}
+		_, err = fmt.Fprintf(a.out, "the default branch of %s is %s; in clones: git remote set-head origin --auto\n", r.GetName(), strings.TrimPrefix(r.GetHead(), "refs/heads/"))
+		return err
+	})
+}

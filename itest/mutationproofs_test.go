@@ -1,0 +1,85 @@
+package itest
+
+// proofMutations are the ways to show git refs that nobody signed for.
+var proofMutations = []mutation{
+	{
+		promise: "proved", name: "any listing passes for the one that is signed", file: "cmd/session_proof.go",
+		edits: []string{"if replica.Root(l.elements, l.Head) != l.Vouched.Refs {", "if len(l.elements) == 1<<30 {"},
+		in:    "cmd", tests: "TestLyingListing",
+	},
+	{
+		promise: "proved", name: "git is told what the replica's git lists", file: "cmd/remote_tunnel.go",
+		edits: []string{"if listing != nil {", "if listing != nil && listing.Head == \"\" {"},
+		in:    "cmd", tests: "TestGitSeesWhatWasChecked",
+	},
+	{
+		promise: "proved", name: "a replica looks up the refs that git fetches", file: "git/lsrefs.go",
+		edits: []string{"return strings.HasPrefix(f, \"ref-in-want\")", "return strings.HasPrefix(f, \"no \")"},
+		in:    "cmd", tests: "TestHostileUploadPack",
+	},
+	{
+		promise: "proved", name: "a replica begins in any version of the protocol", file: "git/lsrefs.go",
+		edits: []string{"if n == 0 && string(", "if n < 0 && string("},
+		in:    "cmd", tests: "TestHostileUploadPack",
+	},
+	{
+		promise: "proved", name: "a home goes back to an older policy", file: "cmd/pins_vouched.go",
+		edits: []string{"case next.Policy < p.Policy:", "case next.Policy+p.Policy == 0:"},
+		in:    "cmd", tests: "TestGraftedVoters",
+	},
+	{
+		promise: "proved", name: "changes of the policy are kept that do not lead on", file: "replica/kept.go",
+		edits: []string{"o.before.wire.GetVersion() == last && ", "last > 0 && "},
+		in:    "replica", tests: "TestKeptOfOldTables",
+	},
+	{
+		promise: "proved", name: "one voter is a majority", file: "replica/claim.go",
+		edits: []string{"len(v.Signers) > len(v.Lineage.Last().Voters)/2", "len(v.Signers) > 0"},
+		in:    "replica", tests: "TestVouched",
+	},
+	{
+		promise: "proved", name: "a home goes sideways", file: "cmd/pins_vouched.go",
+		edits: []string{"case v.Index == p.Index && (", "case v.Index == 0 && ("},
+		in:    "cmd", tests: "TestGraftedVoters|TestLyingListing",
+	},
+	{
+		promise: "proved", name: "a home forgets who voted", file: "cmd/pins_vouched.go",
+		edits: []string{"case !v.Lineage.GoesOnFrom(p.Generation, configuration):", "case v.Lineage == nil && len(configuration) == 0:"},
+		in:    "cmd", tests: "TestGraftedVoters",
+	},
+	{
+		promise: "proved", name: "what lacks a proof passes", file: "cmd/remote_proof.go",
+		edits: []string{"r.onUnproved == \"\" && pinned.Vouched == nil", "r.onUnproved == \"\""},
+		in:    "cmd", tests: "TestUnprovedFetch",
+	},
+	{
+		promise: "proved", name: "anybody's signature proves a ref", file: "replica/proof.go",
+		edits: []string{"if policy.role(p.signer) >= asWriter && policy.mayUpdate", "if policy.mayUpdate"},
+		in:    "replica", tests: "TestProves",
+	},
+	{
+		promise: "proved", name: "a signer is judged by another policy than that of then", file: "replica/proof.go",
+		edits: []string{"if next.wire.GetVersion() < index {", "if index > 0 {"},
+		in:    "replica", tests: "TestProves|TestKept",
+	},
+	{
+		promise: "proved", name: "the policy need not follow from its changes", file: "replica/proof.go",
+		edits: []string{"if !bytes.Equal(encode(t.policy.wire), encode(now)) {", "if bytes.Equal(nil, encode(now)) {"},
+		in:    "replica", tests: "TestVouched",
+	},
+	{
+		promise: "proved", name: "a transaction proves a ref at any object", file: "replica/proof.go",
+		edits: []string{"if u == nil || !bytes.Equal(u.GetNew(), oid) {", "if u == nil || bytes.Equal(nil, oid) {"},
+		in:    "replica", tests: "TestProves",
+	},
+	{
+		promise: "proved", name: "a transaction goes while a ref is where it put it", file: "replica/kept.go",
+		edits: []string{"if t.kept.refs[index] == 0 {", "if index > 0 {"},
+		in:    "replica", tests: "TestKept",
+	},
+	{
+		promise: "proved", name: "one voter's policy counts where its changes were not kept", file: "replica/proof.go",
+		edits: []string{"if v.history.assumed && !v.Majority() {", "if v.history.assumed && v.Signers == nil {"},
+		in:    "replica", tests: "TestKeptOfOldTables",
+	},
+}

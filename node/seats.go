@@ -1,0 +1,118 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"peer/identity"
+	"peer/replica"
+	"peer/wire"
+)
+
+// seatAge is how long a seat waits for the genesis that claims it.
+const seatAge = time.Hour
+
+// takeSeats has every chosen node draw its nonce.
+func (n *Node) takeSeats(ctx context.Context, repo identity.RepoID, name string, peers []identity.PeerID) ([]*wire.Member, error) {
+	members := make([]*wire.Member, len(peers))
+	errs := make([]error, len(peers))
+	var wg sync.WaitGroup
+	for i, p := range peers {
+		wg.Go(func() {
+			nonce, err := n.takeSeat(ctx, repo, name, p)
+			if err != nil {
+				errs[i] = fmt.Errorf("node %s: %w", p, err)
+			}
+			members[i] = &wire.Member{RaftId: uint64(i + 1), Peer: []byte(p), Nonce: nonce}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM, "not every chosen node takes the repository: "+err.Error(),
+			"nothing was created; see which nodes answer: peer status. Whose repositories a node takes is for its owner to say: peer node --accept")
+	}
+	return members, nil
+}
+
+func (n *Node) takeSeat(ctx context.Context, repo identity.RepoID, name string, peer identity.PeerID) ([]byte, error) {
+	if peer == n.self {
+		return n.prepare(ctx, repo, "", 0)
+	}
+	owner := n.cfg.User.Public()
+	r, err := n.tell(ctx, peer, &wire.GroupRequest{Kind: &wire.GroupRequest_Prepare{Prepare: &wire.Prepare{Repo: repo[:], Owner: owner[:], Name: name}}})
+	return r.GetPrepare().GetNonce(), err
+}
+
+// prepare takes a seat on this node: the nonce is on disk before anyone hears of
+// it. A replica that lost what it acknowledged makes room for the new seat, if a
+// member of its group says which one it has.
+func (n *Node) prepare(ctx context.Context, repo identity.RepoID, from identity.PeerID, insteadOf uint64) ([]byte, error) {
+	hidden := n.hides(repo, from)
+	if b := n.brokenGroup(repo); b != nil && !hidden {
+		return nil, failure(wire.FailureCode_FAILURE_BAD_REQUEST, "this node holds a replica that does not open: "+withoutPaths(b.err), "")
+	}
+	if !n.probed().GetWilling() {
+		_, why := n.room()
+		return nil, failure(wire.FailureCode_FAILURE_DISK, "the node has too little room: "+why, "")
+	}
+	n.founding.Lock()
+	defer n.founding.Unlock()
+	if hidden {
+		return n.decoySeat(repo)
+	}
+	if g := n.group(repo); g != nil {
+		if err := n.makeRoom(ctx, g, from, insteadOf); err != nil {
+			return nil, err
+		}
+	}
+	// A seat that somebody may be about to claim is not drawn anew.
+	if nonce, ok, err := n.cfg.Store.Seat(repo); err != nil || ok {
+		return nonce, err
+	}
+	nonce := make([]byte, replica.NonceBytes)
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, err
+	}
+	if err := n.cfg.Store.PutSeat(repo, nonce, time.Now()); err != nil {
+		return nil, err
+	}
+	n.cfg.Fail(failSeat)
+	return nonce, nil
+}
+
+// makeRoom drops a replica that takes no part any more and whose seat its group
+// gives up. Its objects stay: the new one will need most of them.
+func (n *Node) makeRoom(ctx context.Context, g *group, from identity.PeerID, insteadOf uint64) error {
+	_, problem, err := g.state(ctx)
+	if err != nil {
+		return err
+	}
+	_, fellow := g.members().Member(from)
+	if !fellow || !isLoss(problem) || insteadOf != g.raftID {
+		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, "the repository exists already on this node", "")
+	}
+	g.log.Warn("a replica that lost its place makes room for a new one", "problem", problem, "seat", insteadOf)
+	return n.dropReplica(ctx, g, problem)
+}
+
+func (n *Node) servePrepare(from identity.PeerID, s wire.Stream, req *wire.Prepare) error {
+	repo, err := identity.RepoIDFromBytes(req.GetRepo())
+	if err != nil {
+		return errBadRequest("%v", err)
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, requestTimeout)
+	defer cancel()
+	if err := n.mayHost(repo, req.GetOwner(), req.GetName()); err != nil {
+		return err
+	}
+	nonce, err := n.prepare(ctx, repo, from, req.GetInsteadOf())
+	if err != nil {
+		return err
+	}
+	n.log.Info("seat taken", "repo", repo.Short(), "for", from)
+	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Prepare{Prepare: &wire.PrepareReply{Nonce: nonce}}})
+}

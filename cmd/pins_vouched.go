@@ -78,5 +78,5 @@ func (p pins) vouch(ctx context.Context, repo identity.RepoID, v *replica.Vouche
 	}
 	have.Vouched = next
 	file.Repos[repo.String()] = have
-	return p.write(file, false)
+	return p.write(file)
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -15,8 +17,10 @@ import (
 const (
 	// provedDir is where a home remembers which refs it has checked.
 	provedDir   = "proved"
-	provedMagic = "peer proved 1\n"
+	provedMagic = "peer proved 2\n"
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // proved are the refs of one repository that were checked back to a signature, or that a
 // majority of the voters vouched for, as the hashes of [replica.RefElement]. A ref that is
@@ -40,8 +44,9 @@ func readProved(home string, genesis []byte) proved {
 	if err != nil {
 		return none
 	}
-	rest, ok := bytes.CutPrefix(raw, []byte(provedMagic))
-	if !ok || len(rest) < 8 || (len(rest)-8)%sha256.Size != 0 || (len(rest)-8)/sha256.Size > refsMax {
+	raw, ok := sound(raw)
+	rest, known := bytes.CutPrefix(raw, []byte(provedMagic))
+	if !ok || !known || len(rest) < 8 || (len(rest)-8)%sha256.Size != 0 || (len(rest)-8)/sha256.Size > refsMax {
 		return none
 	}
 	p := proved{index: binary.BigEndian.Uint64(rest), elements: make(map[[sha256.Size]byte]bool, len(rest)/sha256.Size)}
@@ -49,6 +54,15 @@ func readProved(home string, genesis []byte) proved {
 		p.elements[[sha256.Size]byte(rest)] = true
 	}
 	return p
+}
+
+// sound cuts the checksum off, and says whether it is that of the rest.
+func sound(raw []byte) ([]byte, bool) {
+	if len(raw) < crc32.Size {
+		return nil, false
+	}
+	body, sum := raw[:len(raw)-crc32.Size], raw[len(raw)-crc32.Size:]
+	return body, crc32.Checksum(body, castagnoli) == binary.BigEndian.Uint32(sum)
 }
 
 // writeProved replaces the file. It is not synced: who loses it checks once more.
@@ -62,13 +76,16 @@ func writeProved(home string, genesis []byte, index uint64, elements [][sha256.S
 		return err
 	}
 	defer os.Remove(tmp.Name()) // fails once it has been renamed
-	w := bufio.NewWriterSize(tmp, 64<<10)
-	_, _ = w.WriteString(provedMagic)
+	sum := crc32.New(castagnoli)
+	out := bufio.NewWriterSize(tmp, 64<<10)
+	w := io.MultiWriter(out, sum)
+	_, _ = io.WriteString(w, provedMagic)
 	_, _ = w.Write(binary.BigEndian.AppendUint64(nil, index))
 	for _, e := range elements {
 		_, _ = w.Write(e[:])
 	}
-	if err := errors.Join(w.Flush(), tmp.Close()); err != nil {
+	_, _ = out.Write(sum.Sum(nil))
+	if err := errors.Join(out.Flush(), tmp.Close()); err != nil {
 		return err
 	}
 	return os.Rename(tmp.Name(), path)

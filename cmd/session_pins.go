@@ -3,10 +3,8 @@ package cmd
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -106,9 +104,8 @@ func (p pins) remember(ctx context.Context, repo identity.RepoID, name string, g
 	if have.Genesis != "" && have.Genesis != genesis.String() {
 		return p.conflict(repo, name, have.Genesis, genesis.String())
 	}
-	first := have.Genesis == ""
 	file.Repos[repo.String()] = pin{Genesis: genesis.String(), SeenIndex: max(have.SeenIndex, index), Name: name, Vouched: have.Vouched}
-	return p.write(file, first)
+	return p.write(file)
 }
 
 func (p pins) path() string { return filepath.Join(p.dir, pinsFile) }
@@ -116,7 +113,8 @@ func (p pins) path() string { return filepath.Join(p.dir, pinsFile) }
 func (p pins) read() (pinned, error) {
 	file := pinned{Version: pinsVersion}
 	if err := readJSON(p.path(), &file); err != nil {
-		return file, fmt.Errorf("read pins: %w", err)
+		return file, hinted(fmt.Errorf("read pins: %w", err),
+			fmt.Sprintf("your repositories are safe; mend %s, or move it away: then each repository is taken at its word once more, as at first contact", p.path()))
 	}
 	if file.Version != pinsVersion {
 		return file, fmt.Errorf("%s has version %d: this peer knows %d", p.path(), file.Version, pinsVersion)
@@ -127,26 +125,11 @@ func (p pins) read() (pinned, error) {
 	return file, nil
 }
 
-// write replaces the file. A new pin is made durable; a seen index is not worth
-// waiting for the disk, since an older one only allows an older answer.
-func (p pins) write(file pinned, durable bool) error {
-	raw, err := json.MarshalIndent(file, "", "  ")
-	if err != nil {
-		return err
-	}
-	tmp, err := os.CreateTemp(p.dir, ".pins-*")
-	if err != nil {
-		return fmt.Errorf("write pins: %w", err)
-	}
-	defer os.Remove(tmp.Name()) // fails once it has been renamed
-	_, err = tmp.Write(append(raw, '\n'))
-	if durable {
-		err = errors.Join(err, tmp.Sync())
-	}
-	if err := errors.Join(err, tmp.Close()); err != nil {
-		return fmt.Errorf("write pins: %w", err)
-	}
-	if err := os.Rename(tmp.Name(), p.path()); err != nil {
+// write replaces the file. It waits for the disk even where just a seen index moved: after
+// a power cut a file that was renamed before its content was there is an empty one, and
+// with it every pin is gone.
+func (p pins) write(file pinned) error {
+	if err := writeJSON(p.path(), file); err != nil {
 		return fmt.Errorf("write pins: %w", err)
 	}
 	return nil

@@ -18,7 +18,8 @@ import (
 
 // TestPowerCut cuts the power of all nodes right after a push was acknowledged:
 // only what was synced to their disks is left. One disk burns as well. What was
-// acknowledged is there, whole, when the other two are back.
+// acknowledged is there, whole, when the other two are back. So is what the owner's
+// home, on one of these disks, remembers of the repository.
 func TestPowerCut(t *testing.T) {
 	t.Parallel()
 	seed, rounds := *seedFlag, 12
@@ -45,6 +46,7 @@ func TestPowerCut(t *testing.T) {
 	w := &powerPusher{t: t, r: r, p: c.guest("ann", ann.Home+"/key"), tips: map[string]string{}}
 	w.p.Git("", "init", "-q", "work")
 	for round := range rounds {
+		ann.Git("", "ls-remote", r.url) // moves her pins, which the push that follows has on disk
 		w.push(round, random.IntN(3))
 		if err := cutPower(c, disks); err != nil {
 			t.Fatal(err)
@@ -65,6 +67,7 @@ func TestPowerCut(t *testing.T) {
 			}
 		}
 		w.check(fmt.Sprintf("round %d, without %s", round, c.nodes[burnt].name))
+		ann.Git("", "ls-remote", r.url)
 		// It only lay in a drawer: the next round has three again.
 		if err := c.nodes[burnt].restart(); err != nil {
 			t.Fatal(err)

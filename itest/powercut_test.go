@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"peer/itest/internal/await"
 	"peer/itest/internal/content"
@@ -205,8 +206,34 @@ func (d *imageDisk) unmount() error { return tool("umount", "--lazy", d.dir) }
 // sync has all on the disk that was written so far.
 func (d *imageDisk) sync() error { return tool("sync", "-f", d.dir) }
 
-// copyImage copies the file as it is, without its holes.
+// copyPatience is how long the clients of stopped nodes may go on to write to their homes.
+const copyPatience = time.Minute
+
+// copyImage copies what is on the disk at one moment: again where something was written
+// to it meanwhile.
 func (d *imageDisk) copyImage() error {
+	const quiet = 20 * time.Millisecond // more than the clock of files is coarse
+	return await.Poll(copyPatience, func() error {
+		before, err := os.Stat(d.image)
+		if err != nil {
+			return err
+		}
+		if time.Since(before.ModTime()) < quiet {
+			return fmt.Errorf("%s is being written to", d.image)
+		}
+		if err := d.copyOnce(); err != nil {
+			return err
+		}
+		after, err := os.Stat(d.image)
+		if err == nil && after.ModTime() != before.ModTime() {
+			err = fmt.Errorf("%s was written to while it was copied", d.image)
+		}
+		return err
+	})
+}
+
+// copyOnce copies the file as it is, without its holes.
+func (d *imageDisk) copyOnce() error {
 	from, err := os.Open(d.image)
 	if err != nil {
 		return err

@@ -8,10 +8,11 @@ import (
 	"io"
 
 	"peer/git"
+	"peer/replica"
 )
 
 // refsMax bounds one push and one listing.
-const refsMax = 1_000_000
+const refsMax = replica.RefsMax
 
 // commands reads git's side of the dialogue. What lies in its buffer after a
 // connect belongs to the tunnel: read on from in, never from the source.

@@ -66,6 +66,7 @@ var codeReasons = map[wire.Code]string{
 	wire.Code_CODE_NOT_ALLOWED:   "not allowed",
 	wire.Code_CODE_BAD_NAME:      "funny refname",
 	wire.Code_CODE_NAME_CONFLICT: "name conflict",
+	wire.Code_CODE_TOO_MANY_REFS: "too many refs",
 	wire.Code_CODE_DELETES_HEAD:  "deletion of the current branch prohibited",
 	wire.Code_CODE_LOCKED:        "locked",
 	wire.Code_CODE_SIBLING:       whyAtomic,

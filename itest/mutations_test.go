@@ -29,7 +29,7 @@ func TestMutations(t *testing.T) {
 		t.Skip("PEER_MUTATIONS=1 runs it")
 	}
 	var table []string
-	for _, m := range slices.Concat(mutations, memberMutations, accessMutations, containerMutations, proofMutations) {
+	for _, m := range slices.Concat(mutations, memberMutations, accessMutations, containerMutations, proofMutations, limitMutations) {
 		named := func(part string) bool { return strings.Contains(m.name, part) }
 		if wanted != "1" && !slices.ContainsFunc(strings.Split(wanted, ","), named) {
 			continue
@@ -51,7 +51,7 @@ func TestMutations(t *testing.T) {
 // change the mutation with it.
 func TestMutationsApply(t *testing.T) {
 	t.Parallel()
-	for _, m := range slices.Concat(mutations, memberMutations, accessMutations, containerMutations, proofMutations) {
+	for _, m := range slices.Concat(mutations, memberMutations, accessMutations, containerMutations, proofMutations, limitMutations) {
 		if _, err := m.text(); err != nil {
 			t.Errorf("%s: %v", m.name, err)
 		}

@@ -156,6 +156,9 @@ func (o *operation) updateRef(u *wire.RefUpdate) *wire.Result {
 	if conflict := o.conflict(name); conflict != "" {
 		return refuse(wire.Code_CODE_NAME_CONFLICT, fmt.Sprintf("%s cannot stand beside %s", name, conflict))
 	}
+	if r := o.roomForRef(name); r != nil {
+		return r
+	}
 	o.move(name, current, &wire.Ref{Name: name, Oid: u.GetNew(), Index: o.index})
 	return &wire.Result{}
 }

@@ -19,6 +19,9 @@ import (
 type Rules struct {
 	// CheckRefName refuses names that git or peer do not accept.
 	CheckRefName func(name string) error
+	// RefsMax is how many refs a repository may have. Default: [RefsMax]; only tests
+	// have another.
+	RefsMax int
 }
 
 // Table is the replicated state of a repository. Applying an entry is the only
@@ -30,6 +33,8 @@ type Table struct {
 	members *Membership
 	policy  *policy
 	refs    map[string]*wire.Ref
+	// refNameBytes is how long their names are together.
+	refNameBytes int
 	// dirs counts the refs below each directory, so that a/b beside a is found
 	// without a search.
 	dirs map[string]int
@@ -206,6 +211,7 @@ func (t *Table) Outcome(signer identity.PublicKey, id []byte) *wire.Outcome {
 func (t *Table) putRef(ref *wire.Ref) {
 	if t.refs[ref.GetName()] == nil {
 		t.countDirs(ref.GetName(), 1)
+		t.refNameBytes += len(ref.GetName())
 	} else {
 		t.unset(t.refs[ref.GetName()])
 	}
@@ -225,6 +231,7 @@ func (t *Table) unset(ref *wire.Ref) {
 func (t *Table) dropRef(name string) {
 	if ref := t.refs[name]; ref != nil {
 		t.countDirs(name, -1)
+		t.refNameBytes -= len(name)
 		t.unset(ref)
 		delete(t.refs, name)
 	}

@@ -156,6 +156,7 @@ const (
 	Code_CODE_LIST_AGAIN    Code = 13 // signed from a listing older than the floor
 	Code_CODE_NOT_FORWARD   Code = 14 // a rule lets the ref move forward only
 	Code_CODE_LAST_OWNER    Code = 15 // the repository would be left without an owner
+	Code_CODE_TOO_MANY_REFS Code = 16 // there is no room for one more
 )
 
 // Enum value maps for Code.
@@ -177,6 +178,7 @@ var (
 		13: "CODE_LIST_AGAIN",
 		14: "CODE_NOT_FORWARD",
 		15: "CODE_LAST_OWNER",
+		16: "CODE_TOO_MANY_REFS",
 	}
 	Code_value = map[string]int32{
 		"CODE_OK":            0,
@@ -195,6 +197,7 @@ var (
 		"CODE_LIST_AGAIN":    13,
 		"CODE_NOT_FORWARD":   14,
 		"CODE_LAST_OWNER":    15,
+		"CODE_TOO_MANY_REFS": 16,
 	}
 )
 
@@ -3855,7 +3858,7 @@ const file_wire_log_proto_rawDesc = "" +
 	"\rACCESS_READER\x10\x01\x12\x11\n" +
 	"\rACCESS_WRITER\x10\x02\x12\x15\n" +
 	"\x11ACCESS_MAINTAINER\x10\x03\x12\x10\n" +
-	"\fACCESS_OWNER\x10\x04*\xbd\x02\n" +
+	"\fACCESS_OWNER\x10\x04*\xd5\x02\n" +
 	"\x04Code\x12\v\n" +
 	"\aCODE_OK\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -3874,7 +3877,8 @@ const file_wire_log_proto_rawDesc = "" +
 	"\fCODE_REMOVED\x10\f\x12\x13\n" +
 	"\x0fCODE_LIST_AGAIN\x10\r\x12\x14\n" +
 	"\x10CODE_NOT_FORWARD\x10\x0e\x12\x13\n" +
-	"\x0fCODE_LAST_OWNER\x10\x0fB\vZ\tpeer/wireb\x06proto3"
+	"\x0fCODE_LAST_OWNER\x10\x0f\x12\x16\n" +
+	"\x12CODE_TOO_MANY_REFS\x10\x10B\vZ\tpeer/wireb\x06proto3"
 
 var (
 	file_wire_log_proto_rawDescOnce sync.Once

@@ -10,8 +10,9 @@ import (
 	"peer/wire"
 )
 
-// Names are the refs of the tests. Some can't stand beside each other.
-var Names = []string{"refs/heads/main", "refs/heads/a", "refs/heads/a/b", "refs/heads/a/b/c", "refs/tags/v1"}
+// Names are the refs of the tests. Some can't stand beside each other, and
+// not all of the others may be there at once (see [Rules]).
+var Names = []string{"refs/heads/main", "refs/heads/a", "refs/heads/a/b", "refs/heads/a/b/c", "refs/tags/v1", "refs/tags/v2"}
 
 // Listing is a table as a client saw it.
 type Listing struct {

@@ -67,8 +67,8 @@ func (h *history) gaveUp(r *request, began time.Duration) {
 }
 
 // register is one ref. A swap that succeeded found what it expected, one that
-// was stale did not; a sibling's failure and a name conflict are found only
-// after the swap itself would have succeeded. Other refusals say nothing.
+// was stale did not; a sibling's failure, a name conflict and a want of room are found
+// only after the swap itself would have succeeded. Other refusals say nothing.
 var register = porcupine.Model{
 	Init: func() any { return "" },
 	Step: func(state, input, output any) (bool, any) {
@@ -80,7 +80,7 @@ var register = porcupine.Model{
 			return value == in.old, in.new
 		case out.code == wire.Code_CODE_STALE:
 			return value != in.old, value
-		case out.code == wire.Code_CODE_SIBLING, out.code == wire.Code_CODE_NAME_CONFLICT:
+		case out.code == wire.Code_CODE_SIBLING, out.code == wire.Code_CODE_NAME_CONFLICT, out.code == wire.Code_CODE_TOO_MANY_REFS:
 			return value == in.old, value
 		}
 		return true, value

@@ -76,7 +76,7 @@ func (s *Sim) fail(check, format string, args ...any) {
 }
 
 // Rules are those of the simulation: enough to refuse something.
-var Rules = replica.Rules{CheckRefName: func(name string) error {
+var Rules = replica.Rules{RefsMax: 3, CheckRefName: func(name string) error {
 	if !strings.HasPrefix(name, "refs/") || strings.HasPrefix(name, "refs/peer/") || strings.Contains(name, "..") || len(name) > 200 {
 		return fmt.Errorf("ref name %.100q is refused", name)
 	}

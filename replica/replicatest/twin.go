@@ -319,6 +319,9 @@ func (t *Twin) tryRef(s *state, u *wire.RefUpdate, role wire.Access, said []*wir
 				return wire.Code_CODE_NAME_CONFLICT
 			}
 		}
+		if s.Refs[name] == "" && len(s.Refs) >= Rules.RefsMax {
+			return wire.Code_CODE_TOO_MANY_REFS
+		}
 	}
 	moved[name] = true
 	if before := s.Refs[name]; before != "" && before != string(u.GetNew()) {

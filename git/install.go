@@ -2,6 +2,7 @@ package git
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -120,10 +121,7 @@ func (r *Repo) installOne(i int, path string, src packSource) error {
 	if info, err := os.Stat(path); err == nil && info.Size() == want {
 		return syncFile(path)
 	}
-	tmp, err := r.tempName()
-	if err != nil {
-		return err
-	}
+	tmp := r.tempName()
 	defer os.Remove(tmp)
 	if err := src.put(i, tmp); err != nil {
 		return err
@@ -131,15 +129,9 @@ func (r *Repo) installOne(i int, path string, src packSource) error {
 	return os.Rename(tmp, path)
 }
 
-// tempName is a free name beside the packs, with the prefix that git's gc knows
-// as litter.
-func (r *Repo) tempName() (string, error) {
-	f, err := os.CreateTemp(r.path("objects", "pack"), "tmp_pack_")
-	if err != nil {
-		return "", err
-	}
-	return f.Name(), errors.Join(f.Close(), os.Remove(f.Name()))
-}
+// tempName is a name beside the packs that nobody else has or will have: 128 random
+// bits, behind the prefix that git's gc knows as litter.
+func (r *Repo) tempName() string { return r.path("objects", "pack", "tmp_pack_"+rand.Text()) }
 
 // packMode: nobody writes to a pack again.
 const packMode = 0o444

@@ -186,3 +186,16 @@ func (w failWriter) Write(p []byte) (int, error) {
 	w.t.Errorf("%d bytes written", len(p))
 	return len(p), nil
 }
+
+// TestTempNames: a name that was handed out is not handed out again, though nothing is
+// there yet that shows that it is taken.
+func TestTempNames(t *testing.T) {
+	t.Parallel()
+	r, seen := newRepo(t, SHA1), map[string]bool{}
+	for range 300_000 { // of 32 bits at random some would be the same
+		seen[r.tempName()] = true
+	}
+	if len(seen) != 300_000 {
+		t.Errorf("300,000 names, of which %d differ", len(seen))
+	}
+}

@@ -89,9 +89,6 @@ func TestRemoveLeftovers(t *testing.T) {
 	if _, err := r.newQuarantine(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.tempName(); err != nil {
-		t.Fatal(err)
-	}
 	beside := filepath.Join(filepath.Dir(r.dir), newPrefix(r.dir)+"1234")
 	half := r.PackPath(strings.Repeat("ab", 20))
 	for _, path := range []string{

@@ -82,4 +82,9 @@ var proofMutations = []mutation{
 		edits: []string{"if v.history.assumed && !v.Majority() {", "if v.history.assumed && v.Signers == nil {"},
 		in:    "replica", tests: "TestKeptOfOldTables",
 	},
+	{
+		promise: "proved", name: "a replica takes more transactions than are kept", file: "replica/kept.go",
+		edits: []string{"if t.kept.bytes > keptBytesMax {\n\t\t\treturn", "if t.kept.bytes < 0 {\n\t\t\treturn"},
+		in:    "replica", tests: "TestTakesKept",
+	},
 }

@@ -26,6 +26,8 @@ const (
 	// most bytes for a ref that they prove: a transaction of many refs may be there for
 	// one that is left.
 	keptBytesMax = 64 << 20
+	// keptAroundMax bounds what is around the body of one: its signer and signature.
+	keptAroundMax = 128
 	// Bounds of the changes of the policy. Where there are more, none are kept.
 	changesMax        = 1024
 	changesBytesMax   = 1 << 20
@@ -191,11 +193,18 @@ func (t *Table) snapshotKept(s *wire.TableSnapshot) {
 func (t *Table) takeKept(s *wire.TableSnapshot) error {
 	last := uint64(0)
 	for _, k := range s.GetKept() {
-		if t.kept.refs[k.GetIndex()] == 0 || k.GetIndex() <= last || proto.Size(k.GetTransaction()) > keptOneMax {
+		if t.kept.refs[k.GetIndex()] == 0 || k.GetIndex() <= last {
 			return fmt.Errorf("a transaction of entry %d is kept, which set no ref", k.GetIndex())
 		}
 		last = k.GetIndex()
+		size := proto.Size(k.GetTransaction())
+		if size > keptOneMax || size > len(k.GetTransaction().GetBody())+keptAroundMax {
+			return fmt.Errorf("a transaction of %d bytes is kept for entry %d", size, last)
+		}
 		t.putKept(last, k.GetTransaction())
+		if t.kept.bytes > keptBytesMax {
+			return fmt.Errorf("transactions of more than %d bytes are kept", keptBytesMax)
+		}
 	}
 	last = firstIndex
 	for _, c := range s.GetPolicyChanges() {

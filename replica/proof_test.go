@@ -3,6 +3,7 @@ package replica
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -205,6 +206,48 @@ func TestKeptBound(t *testing.T) {
 	b.must(move("heads/b", 0, 1))
 	if b.table.kept.bytes > keptBytesMax || b.table.kept.by[1000] != nil || b.table.kept.by[1002] == nil || b.table.kept.by[2] == nil {
 		t.Errorf("%d bytes are kept, of entries %v", b.table.kept.bytes, slices.Sorted(maps.Keys(b.table.kept.by)))
+	}
+}
+
+// TestTakesKept takes tables from others: what a table keeps comes whole, and never more
+// than a table may keep.
+func TestTakesKept(t *testing.T) {
+	b := newBench(t)
+	const full = keptBytesMax / (1 << 20) // transactions of 1 MiB each
+	for i := range full + 1 {
+		b.must(move(fmt.Sprintf("heads/%d", i), 0, 1))
+	}
+	first := b.table.Index() - full
+	with := func(edit func(s *wire.TableSnapshot)) error {
+		s := b.table.Snapshot()
+		s.Kept = nil
+		for i := range full {
+			s.Kept = append(s.Kept, &wire.Kept{Index: first + uint64(i), Transaction: &wire.Signed{
+				Body: make([]byte, 1<<20), Signer: make([]byte, 32), Signature: make([]byte, 64),
+			}})
+		}
+		edit(s)
+		_, err := fromSnapshot(s, b.table.genesis, testRules)
+		return err
+	}
+	if err := with(func(*wire.TableSnapshot) {}); err != nil {
+		t.Errorf("as much as is kept: %v", err)
+	}
+	for name, edit := range map[string]func(s *wire.TableSnapshot){
+		"more in all": func(s *wire.TableSnapshot) {
+			s.Kept = append(s.Kept, &wire.Kept{Index: first + full, Transaction: &wire.Signed{Body: []byte{1}}})
+		},
+		"more in one": func(s *wire.TableSnapshot) {
+			s.Kept = s.Kept[:1]
+			s.Kept[0].Transaction.Body = make([]byte, keptOneMax)
+		},
+		"more around one":      func(s *wire.TableSnapshot) { s.Kept[0].Transaction.Signature = make([]byte, 128) },
+		"one twice":            func(s *wire.TableSnapshot) { s.Kept[1].Index = first },
+		"one that set nothing": func(s *wire.TableSnapshot) { s.Kept = s.Kept[:1]; s.Kept[0].Index = b.table.Index() + 1 },
+	} {
+		if with(edit) == nil {
+			t.Errorf("%s: it is taken", name)
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ var proofMutations = []mutation{
 	},
 	{
 		promise: "proved", name: "a transaction proves a ref at any object", file: "replica/proof.go",
-		edits: []string{"if u == nil || !bytes.Equal(u.GetNew(), oid) {", "if u == nil || bytes.Equal(nil, oid) {"},
+		edits: []string{"return bytes.Equal(u.GetNew(), oid)", "return len(u.GetNew()) == len(oid)"},
 		in:    "replica", tests: "TestProves",
 	},
 	{

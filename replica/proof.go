@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"peer/identity"
 	"peer/wire"
@@ -86,13 +87,14 @@ type Proof struct {
 	Index  uint64
 	signer identity.PublicKey
 	tx     *wire.Transaction
-	// updates are those that set a ref, by its name.
-	updates map[string]*wire.RefUpdate
+	// updates are those that set a ref, by its name. A transaction may name one more
+	// than once, and which of these was carried out is in the table alone.
+	updates map[string][]*wire.RefUpdate
 }
 
 // ParseKept checks a transaction from outside by itself.
 func ParseKept(g *Genesis, k *wire.Kept) (*Proof, error) {
-	p := &Proof{Index: k.GetIndex(), tx: new(wire.Transaction), updates: map[string]*wire.RefUpdate{}}
+	p := &Proof{Index: k.GetIndex(), tx: new(wire.Transaction), updates: map[string][]*wire.RefUpdate{}}
 	var err error
 	if p.signer, err = Open(k.GetTransaction(), identity.DomainTransaction, p.tx); err != nil {
 		return nil, err
@@ -105,7 +107,7 @@ func ParseKept(g *Genesis, k *wire.Kept) (*Proof, error) {
 	}
 	for _, op := range p.tx.GetOperations() {
 		if u := op.GetRefUpdate(); len(u.GetNew()) > 0 {
-			p.updates[u.GetName()] = u
+			p.updates[u.GetName()] = append(p.updates[u.GetName()], u)
 		}
 	}
 	return p, nil
@@ -115,8 +117,8 @@ func ParseKept(g *Genesis, k *wire.Kept) (*Proof, error) {
 // policy of before that entry. Known is false where the policy of then is not known, and
 // that of now, which a majority vouches for, does not allow it.
 func (v *Vouched) Proves(p *Proof, name string, oid []byte) (known bool, err error) {
-	u := p.updates[name]
-	if u == nil || !bytes.Equal(u.GetNew(), oid) {
+	at := slices.IndexFunc(p.updates[name], func(u *wire.RefUpdate) bool { return bytes.Equal(u.GetNew(), oid) })
+	if at < 0 {
 		return true, fmt.Errorf("the transaction of entry %d does not put %s at %x: %w", p.Index, name, oid, ErrProof)
 	}
 	policy := v.history.at(p.Index)
@@ -126,7 +128,7 @@ func (v *Vouched) Proves(p *Proof, name string, oid []byte) (known bool, err err
 	if v.history.assumed && !v.Majority() {
 		return false, nil
 	}
-	if policy.role(p.signer) >= asWriter && policy.mayUpdate(p.signer, u) == nil {
+	if policy.role(p.signer) >= asWriter && policy.mayUpdate(p.signer, p.updates[name][at]) == nil {
 		return true, nil
 	}
 	if v.history.assumed {

@@ -109,6 +109,10 @@ func TestKept(t *testing.T) {
 	look()
 	b.must(move("heads/a", 4, 4)) // moves nothing, and yet names this entry
 	look()
+	b.wantCodes(b.do(move("heads/a", 9, 5), move("heads/a", 4, 6), move("heads/a", 4, 7)), stale, ok, malformed)
+	look()
+	b.must(move("heads/a", 6, 4))
+	look()
 	b.must(move("heads/b", 3, 0), move("heads/b/x", 0, 1))
 	look()
 	b.people()
@@ -427,8 +431,8 @@ func FuzzParseKept(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for name, u := range p.updates {
-			if known, err := v.Proves(p, name, u.GetNew()); err == nil && (!known || p.signer != writer.Public() && p.signer != owner.Public()) {
+		for name, list := range p.updates {
+			if known, err := v.Proves(p, name, list[0].GetNew()); err == nil && (!known || p.signer != writer.Public() && p.signer != owner.Public()) {
 				t.Errorf("%s is proved by %s", name, p.signer.DID())
 			}
 		}

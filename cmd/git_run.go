@@ -35,6 +35,10 @@ func (a *app) gitEnv() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return gitEnvOf(home)
+}
+
+func gitEnvOf(home *Home) ([]string, error) {
 	links, err := helperDir(home)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type grammar struct {
 	Join   joinCmd   `cmd:"" group:"net" help:"Join the network of an invitation."`
 
 	Init   initCmd   `cmd:"" group:"repo" help:"Create a repository in the network."`
+	Import importCmd `cmd:"" group:"repo" help:"Bring a git repository from elsewhere into the network."`
 	Log    logCmd    `cmd:"" group:"repo" help:"Print who moved what, and when."`
 	Verify verifyCmd `cmd:"" group:"repo" help:"Have every replica check its objects, refs and log against each other."`
 	Why    whyCmd    `cmd:"" group:"repo" help:"Say who leads, lags or is silent, and why a push would be refused now."`

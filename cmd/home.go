@@ -37,6 +37,7 @@ const homeFormat = 1
 //	receipts/     proofs of this home's pushes
 //	pins.json     what it knows of each repository, and does not go back behind
 //	proved/       the refs that it has checked
+//	import/       clones of what is being imported
 //	badger/       logs, votes, tables
 //	repos/        bare repositories, unless --repos-dir says otherwise
 type Home struct {

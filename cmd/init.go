@@ -14,13 +14,18 @@ import (
 const replicasMax = 15
 
 type initCmd struct {
-	Name          string   `arg:"" help:"Name of the repository."`
-	Replicas      int      `help:"How many replicas, an odd number; by default 3, or as many as there are nodes." placeholder:"N"`
-	On            []string `help:"The nodes that are to hold it, by peer ID, did:key or petname." placeholder:"NODE,…"`
-	ObjectFormat  string   `help:"sha1 or sha256; by default that of the work tree, or sha1." enum:",sha1,sha256" default:"" placeholder:"HASH"`
-	DefaultBranch string   `help:"By default the current branch of the work tree, or main." placeholder:"NAME"`
-	Private       bool     `help:"Keep it from all but those who get a role, and the nodes that hold it. For ever."`
-	JSON          bool     `name:"json" help:"Print JSON."`
+	Name          string `arg:"" help:"Name of the repository."`
+	ObjectFormat  string `help:"sha1 or sha256; by default that of the work tree, or sha1." enum:",sha1,sha256" default:"" placeholder:"HASH"`
+	DefaultBranch string `help:"By default the current branch of the work tree, or main." placeholder:"NAME"`
+	initFlags
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// initFlags are those of every command that creates a repository.
+type initFlags struct {
+	Replicas int      `help:"How many replicas, an odd number; by default 3, or as many as there are nodes." placeholder:"N"`
+	On       []string `help:"The nodes that are to hold it, by peer ID, did:key or petname." placeholder:"NODE,…"`
+	Private  bool     `help:"Keep it from all but those who get a role, and the nodes that hold it. For ever."`
 }
 
 // initJSON is part of the contract with scripts.

@@ -175,3 +175,13 @@ func hideInput(tty *os.File) (restore func(), err error) {
 	mute.Iflag |= unix.ICRNL
 	return func() { _ = set(&before) }, set(&mute)
 }
+
+// isTerminal says whether a person may be watching w.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(file.Fd()), ioctlGetTermios)
+	return err == nil
+}

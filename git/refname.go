@@ -63,6 +63,9 @@ func refNameFault(name string) string {
 	return ""
 }
 
+// IsRefName says whether git itself takes name for that of a ref.
+func IsRefName(name string) bool { return refFormatFault(name) == "" }
+
 // refFormatFault is git check-ref-format: empty for what that accepts.
 func refFormatFault(name string) string {
 	if name == "" {

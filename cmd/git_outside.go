@@ -1,0 +1,204 @@
+package cmd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"peer/git"
+)
+
+const (
+	// gitStopPatience is how long git may take to end its own children before it is killed.
+	gitStopPatience = 5 * time.Second
+	// gitSaidBytesMax bounds what is kept of its words for an error.
+	gitSaidBytesMax = 8 << 10
+	// refListBytesMax bounds a listing of refs: refsMax of them.
+	refListBytesMax = 256 << 20
+)
+
+// outsideGit runs git between the network and other repositories: in a bare
+// repository of ours, with the configuration and the credentials of its user.
+type outsideGit struct {
+	dir string   // the bare repository; it need not be there to list
+	env []string // as of gitEnv
+	// errs takes what git says as it comes. Nil: there is nobody to read it, nor to
+	// answer, so it has no terminal, and its words are kept for the error.
+	errs     io.Writer
+	settings []string // configuration, besides outsideConfig
+}
+
+// gitError is a git that failed, with its own words where it was nobody's to read them.
+type gitError struct {
+	command string
+	said    string
+	err     error
+}
+
+func (e *gitError) Error() string {
+	if e.said == "" {
+		return fmt.Sprintf("git %s: %v", e.command, e.err)
+	}
+	return e.said
+}
+
+func (e *gitError) Unwrap() error { return e.err }
+
+// outsideConfig goes before the user's own: what git does besides fetching and
+// pushing is not wanted here.
+var outsideConfig = []string{
+	allowPeer, "core.hooksPath=" + os.DevNull, "gc.auto=0", "maintenance.auto=false", "core.logAllRefUpdates=false",
+	"push.gpgSign=false", "push.followTags=false", "push.recurseSubmodules=no", "fetch.recurseSubmodules=no", "fetch.writeCommitGraph=false",
+}
+
+// localEnv are the variables that lead git to the repository it was called in.
+var localEnv = []string{
+	"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR",
+	"GIT_NAMESPACE", "GIT_SHALLOW_FILE", "GIT_PREFIX", "GIT_QUARANTINE_PATH", "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE",
+}
+
+// newOutsideGit works in the bare repository at dir.
+func newOutsideGit(h *Home, dir string, errs io.Writer) (*outsideGit, error) {
+	env, err := gitEnvOf(h)
+	if err != nil {
+		return nil, err
+	}
+	env = slices.DeleteFunc(env, func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(localEnv, name)
+	})
+	env = append(env, "GIT_DIR="+dir, "GIT_NO_REPLACE_OBJECTS=1")
+	if errs == nil {
+		env = append(env, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "SSH_ASKPASS_REQUIRE=never", "GCM_INTERACTIVE=never")
+	}
+	return &outsideGit{dir: dir, env: env, errs: errs}, nil
+}
+
+// run runs git to its end. When ctx ends git is asked to end, and then made to.
+func (g *outsideGit) run(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) error {
+	var all []string
+	for _, setting := range slices.Concat(outsideConfig, g.settings) {
+		all = append(all, "-c", setting)
+	}
+	said := &tail{max: gitSaidBytesMax}
+	c := exec.CommandContext(ctx, "git", append(all, args...)...)
+	c.Env, c.Stdin, c.Stdout, c.Stderr = g.env, stdin, stdout, g.errs
+	c.WaitDelay = gitStopPatience
+	target := func() int { return c.Process.Pid }
+	if g.errs == nil {
+		c.Stderr = said
+		c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		target = func() int { return -c.Process.Pid } // with all that it started
+	}
+	c.Cancel = func() error { return syscall.Kill(target(), syscall.SIGTERM) }
+	err := c.Run()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, exec.ErrNotFound):
+		return errNoGit
+	case ctx.Err() != nil:
+		if g.errs == nil && c.Process != nil {
+			_ = syscall.Kill(target(), syscall.SIGKILL) // whoever did not go by itself
+		}
+		return context.Cause(ctx)
+	}
+	return &gitError{command: args[0], said: strings.TrimSpace(said.String()), err: err}
+}
+
+// output is run for what git prints.
+func (g *outsideGit) output(ctx context.Context, args ...string) (string, error) {
+	out := &tail{max: refListBytesMax}
+	if err := g.run(ctx, nil, out, args...); err != nil {
+		return "", err
+	}
+	if out.dropped {
+		return "", fmt.Errorf("git %s: more than %d bytes", args[0], refListBytesMax)
+	}
+	return out.String(), nil
+}
+
+// create makes the bare repository.
+func (g *outsideGit) create(ctx context.Context, format git.Format) error {
+	return g.run(ctx, nil, g.errs, "init", "--quiet", "--bare", "--template=", "--object-format="+string(format))
+}
+
+// fetch takes over what refspecs name, from a URL.
+func (g *outsideGit) fetch(ctx context.Context, url string, refspecs []string, options ...string) error {
+	args := append([]string{"fetch", "--no-tags", "--no-write-fetch-head", "--stdin"}, options...)
+	return g.run(ctx, strings.NewReader(strings.Join(refspecs, "\n")+"\n"), g.errs, append(args, "--end-of-options", url)...)
+}
+
+// refs lists what is in the repository.
+func (g *outsideGit) refs(ctx context.Context) ([]git.Ref, error) {
+	out, err := g.output(ctx, "for-each-ref", "--format=%(objectname)%09%(refname)")
+	if err != nil {
+		return nil, err
+	}
+	l, err := parseLsRemote(out)
+	return l.refs, err
+}
+
+// pushed is what git says became of one ref.
+type pushed struct {
+	name   string
+	flag   byte // as of git push --porcelain: '!' is refused, '=' was so before
+	reason string
+}
+
+// push pushes to a URL. That refs were refused is in the result, and no error.
+func (g *outsideGit) push(ctx context.Context, url string, refspecs []string, options ...string) ([]pushed, error) {
+	args := append([]string{"push", "--porcelain", "--no-verify"}, options...)
+	out := &tail{max: refListBytesMax}
+	err := g.run(ctx, nil, out, append(append(args, "--end-of-options", url), refspecs...)...)
+	refs := parsePushed(out.String())
+	if err != nil && slices.ContainsFunc(refs, pushed.refused) {
+		err = nil
+	}
+	return refs, err
+}
+
+func (p pushed) refused() bool { return p.flag == '!' }
+
+// moved says that the ref is another one than before.
+func (p pushed) moved() bool { return p.flag != '!' && p.flag != '=' }
+
+// parsePushed reads lines of FLAG, FROM:TO and REASON, with tabs between.
+func parsePushed(out string) []pushed {
+	var refs []pushed
+	for line := range strings.Lines(out) {
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 3)
+		if len(parts) < 3 || len(parts[0]) != 1 {
+			continue // "To URL", "Done"
+		}
+		at := strings.LastIndexByte(parts[1], ':')
+		refs = append(refs, pushed{name: parts[1][at+1:], flag: parts[0][0], reason: parts[2]})
+	}
+	return refs
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	buf     bytes.Buffer
+	max     int
+	dropped bool
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	if over := t.buf.Len() + len(p) - t.max; over > 0 {
+		t.dropped = true
+		t.buf.Next(over)
+	}
+	t.buf.Write(p[max(0, len(p)-t.max):])
+	return len(p), nil
+}
+
+func (t *tail) String() string { return t.buf.String() }

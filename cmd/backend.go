@@ -9,6 +9,7 @@ import (
 	"peer/identity"
 	"peer/node"
 	"peer/node/control/pb"
+	"peer/replica"
 	"peer/wire"
 )
 
@@ -166,11 +167,11 @@ func (b *backend) AcquireLock(ctx context.Context, r *pb.AcquireLockRequest) (*p
 	if err != nil {
 		return nil, err
 	}
-	lock, err := n.AcquireLock(ctx, id, time.Duration(r.GetTtlMs())*time.Millisecond, r.GetReason(), r.GetToken())
+	lock, done, err := n.AcquireLock(ctx, id, time.Duration(r.GetTtlMs())*time.Millisecond, r.GetReason(), r.GetToken())
 	if err != nil {
 		return nil, err
 	}
-	return &pb.LockReply{Lock: pbLock(lock)}, nil
+	return &pb.LockReply{Lock: pbLock(lock), Commit: b.cfg.Home.keepCommit(ctx, done)}, nil
 }
 
 func (b *backend) ReleaseLock(ctx context.Context, r *pb.ReleaseLockRequest) (*pb.LockReply, error) {
@@ -178,7 +179,11 @@ func (b *backend) ReleaseLock(ctx context.Context, r *pb.ReleaseLockRequest) (*p
 	if err != nil {
 		return nil, err
 	}
-	return &pb.LockReply{}, n.ReleaseLock(ctx, id, r.GetToken())
+	done, err := n.ReleaseLock(ctx, id, r.GetToken())
+	if err != nil {
+		return nil, err
+	}
+	return &pb.LockReply{Commit: b.cfg.Home.keepCommit(ctx, done)}, nil
 }
 
 func (b *backend) Configure(ctx context.Context, r *pb.ConfigureRequest) (*pb.Repo, error) {
@@ -190,11 +195,7 @@ func (b *backend) Configure(ctx context.Context, r *pb.ConfigureRequest) (*pb.Re
 	if err != nil {
 		return nil, err
 	}
-	info, err := n.Configure(ctx, id, change)
-	if err != nil {
-		return nil, err
-	}
-	return pbRepo(info), nil
+	return b.changed(ctx)(n.Configure(ctx, id, change))
 }
 
 func (b *backend) ChangePolicy(ctx context.Context, r *pb.ChangePolicyRequest) (*pb.Repo, error) {
@@ -206,11 +207,7 @@ func (b *backend) ChangePolicy(ctx context.Context, r *pb.ChangePolicyRequest) (
 	if err != nil {
 		return nil, err
 	}
-	info, err := n.ChangePolicy(ctx, id, change)
-	if err != nil {
-		return nil, err
-	}
-	return pbRepo(info), nil
+	return b.changed(ctx)(n.ChangePolicy(ctx, id, change))
 }
 
 func (b *backend) SetHead(ctx context.Context, r *pb.SetHeadRequest) (*pb.Repo, error) {
@@ -218,11 +215,7 @@ func (b *backend) SetHead(ctx context.Context, r *pb.SetHeadRequest) (*pb.Repo, 
 	if err != nil {
 		return nil, err
 	}
-	info, err := n.SetHead(ctx, id, node.BranchRef(r.GetBranch()))
-	if err != nil {
-		return nil, err
-	}
-	return pbRepo(info), nil
+	return b.changed(ctx)(n.SetHead(ctx, id, node.BranchRef(r.GetBranch())))
 }
 
 func (b *backend) RemoveRepo(ctx context.Context, r *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {
@@ -230,7 +223,24 @@ func (b *backend) RemoveRepo(ctx context.Context, r *pb.RemoveRepoRequest) (*pb.
 	if err != nil {
 		return nil, err
 	}
-	return &pb.RemoveRepoReply{}, n.Remove(ctx, id, r.GetReason())
+	done, err := n.Remove(ctx, id, r.GetReason())
+	if err != nil {
+		return nil, err
+	}
+	return &pb.RemoveRepoReply{Commit: b.cfg.Home.keepCommit(ctx, done)}, nil
+}
+
+// changed is a repository after an operation.
+func (b *backend) changed(ctx context.Context) func(node.Info, *replica.Done, error) (*pb.Repo, error) {
+	return func(info node.Info, done *replica.Done, err error) (*pb.Repo, error) {
+		commit := b.cfg.Home.keepCommit(ctx, done) // also where it could not be shown afterwards
+		if err != nil {
+			return nil, err
+		}
+		r := pbRepo(info)
+		r.Commit = commit
+		return r, nil
+	}
 }
 
 // AttachSigner implements [control.Backend].

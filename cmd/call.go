@@ -12,7 +12,9 @@ import (
 // allows itself for the same, so that its error arrives rather than ours.
 const (
 	callTimeout = 15 * time.Second
-	initTimeout = 90 * time.Second // finds nodes, and sets up a group on them
+	// changeTimeout is for what is signed: its outcome is worth waiting for.
+	changeTimeout = 40 * time.Second
+	initTimeout   = 90 * time.Second // finds nodes, and sets up a group on them
 )
 
 // call runs do with the node of the home.
@@ -78,7 +80,7 @@ func (a *app) callRepo(ctx context.Context, arg string, do func(ctx context.Cont
 
 // changeRepo is callRepo for a command that has something signed.
 func (a *app) changeRepo(ctx context.Context, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
-	return a.callRepoFor(ctx, callTimeout, true, arg, do)
+	return a.callRepoFor(ctx, changeTimeout, true, arg, do)
 }
 
 // callRepoFor is callRepo for a command that may take longer, or has something signed.

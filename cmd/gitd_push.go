@@ -77,11 +77,11 @@ func (p *gitPush) Deliver(ctx context.Context, t *gitd.Transaction) ([]gitd.Verd
 		return nil, pushRefusal(err)
 	}
 	d.say.flush()
-	verdicts := verdictsOf(done.GetOutcome(), len(ops))
+	verdicts := verdictsOf(done.Outcome, len(ops))
 	if slices.Contains(verdicts, "") {
-		t.Say(receiptLine(done, d.receipt))
+		t.Say(commitLine(commitOf(done)))
 	}
-	if err := d.keepReceipt(); err != nil {
+	if err := d.keepReceipt(done); err != nil {
 		t.Say("the push is committed, but this home could not keep its receipt: " + err.Error())
 	}
 	return verdicts, nil

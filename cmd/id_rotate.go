@@ -66,7 +66,11 @@ func (c *idRotateCmd) Run(ctx context.Context, a *app) error {
 	said := rotatedJSON{DID: next.public.DID(), Former: before.Public.DID(), Rekeyed: []string{}, Left: slices.Clone(found.unknown)}
 	for _, id := range slices.SortedFunc(maps.Keys(found.mine), func(x, y identity.RepoID) int { return strings.Compare(x.String(), y.String()) }) {
 		url := found.mine[id]
-		if err := a.rekey(ctx, RepoRef{ID: id}, old, next.signer); err != nil && !errors.Is(err, errNoFormer) {
+		commit, err := a.rekey(ctx, RepoRef{ID: id}, old, next.signer)
+		for _, w := range commit.GetWarnings() {
+			warn(a.errs, "%s: %s", url, w)
+		}
+		if err != nil && !errors.Is(err, errNoFormer) {
 			warn(a.errs, "%s still knows your former key: %v", url, err)
 			said.Left = append(said.Left, url)
 			continue

@@ -31,6 +31,7 @@ type repoJSON struct {
 	Wanted       *wantedJSON   `json:"wanted,omitempty"`
 	Plan         string        `json:"plan,omitempty"` // what the leader does about the members
 	Removed      *time.Time    `json:"removed,omitempty"`
+	Committed    *commitJSON   `json:"committed,omitempty"` // the change that was asked for
 
 	PolicyVersion uint64           `json:"policy_version,omitempty"`
 	Roles         []roleJSON       `json:"roles,omitempty"`
@@ -95,7 +96,7 @@ func repoOf(r *pb.Repo) repoJSON {
 	for _, p := range r.GetReplicas() {
 		out.Replicas = append(out.Replicas, replicaJSON{Peer: p.GetPeer(), Alive: p.GetAlive(), InSync: p.GetInSync(), Index: p.GetIndex(), Role: p.GetRole()})
 	}
-	out.Wanted, out.Plan = wantedOf(r.GetWanted()), r.GetPlan()
+	out.Wanted, out.Plan, out.Committed = wantedOf(r.GetWanted()), r.GetPlan(), commitJSONOf(r.GetCommit())
 	out.PolicyVersion = r.GetPolicy().GetVersion()
 	for _, g := range r.GetPolicy().GetGrants() {
 		out.Roles = append(out.Roles, roleJSON{Owner: g.GetKey(), Role: g.GetRole()})

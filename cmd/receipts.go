@@ -95,14 +95,22 @@ func (s receipts) newest(genesis identity.GenesisHash) *replica.Receipt {
 	return r
 }
 
-// keep stores a receipt that was checked.
-func (s receipts) keep(raw *wire.Receipt, r *replica.Receipt) error {
-	return s.keepAs(receiptName(r.Genesis.Hash, r.Index), raw)
+// path is where the receipt for an entry is.
+func (s receipts) path(genesis identity.GenesisHash, index uint64) string {
+	return filepath.Join(s.dir, receiptName(genesis, index))
+}
+
+// keep stores a receipt that was checked; nil is none.
+func (s receipts) keep(r *replica.Receipt) error {
+	if r == nil {
+		return nil
+	}
+	return s.keepAs(receiptName(r.Genesis.Hash, r.Index), r.Raw)
 }
 
 // keepBeside stores one that contradicts another, so that neither takes the other's place.
-func (s receipts) keepBeside(raw *wire.Receipt, r *replica.Receipt) error {
-	return s.keepAs("contradiction-"+receiptName(r.Genesis.Hash, r.Index), raw)
+func (s receipts) keepBeside(r *replica.Receipt) error {
+	return s.keepAs("contradiction-"+receiptName(r.Genesis.Hash, r.Index), r.Raw)
 }
 
 func (s receipts) keepAs(name string, raw *wire.Receipt) error {
@@ -173,43 +181,19 @@ func (s receipts) sweep(names []string, filesMax int, bytesMax int64) error {
 	return nil
 }
 
-// prove checks the receipt of an outcome, before anything is said about it. None at
-// all is no lie; one that does not hold is.
-func (d *delivery) prove(done *wire.PushDone) error {
-	d.receipt, d.proof = nil, nil
-	if done.GetReceipt() == nil {
+// admit holds a receipt against the newest one that is here: of voters that go on from
+// those, and of the same log.
+func (s receipts) admit(r *replica.Receipt) error {
+	known := s.newest(r.Genesis.Hash)
+	if known == nil {
 		return nil
 	}
-	raw := &wire.Receipt{
-		Genesis: d.genesis.Signed, Transaction: d.signed, Lineage: done.GetReceipt().GetLineage(), Index: done.GetReceipt().GetIndex(),
-		Before: done.GetReceipt().GetBefore(), Links: done.GetReceipt().GetLinks(), Signatures: done.GetReceipt().GetSignatures(),
-	}
-	r, err := replica.ParseReceipt(raw)
-	if err != nil {
-		return &protocolError{plainText(err.Error(), messageBytesMax)}
-	}
-	if o := done.GetOutcome(); r.Index != o.GetIndex() || r.Term != o.GetTerm() {
-		return &protocolError{fmt.Sprintf("the receipt is for entry %d of term %d, and the outcome for %d of %d", r.Index, r.Term, o.GetIndex(), o.GetTerm())}
-	}
-	kept := receiptsOf(d.client.pins.dir)
-	known := kept.newest(d.genesis.Hash)
-	if known != nil && !r.Lineage.Extends(known.Lineage) {
+	if !r.Lineage.Extends(known.Lineage) {
 		return &protocolError{fmt.Sprintf("the receipt is by the voters of configuration %d, and configuration %d is known here", r.Lineage.Last().Generation, known.Lineage.Last().Generation)}
 	}
-	if known != nil {
-		if c, _ := r.Contradicts(known); c != nil {
-			_ = kept.keepBeside(raw, r) // what can't be kept is refused all the same
-			return &protocolError{fmt.Sprintf("its receipt contradicts the one for entry %d: voters signed two logs; both are in %s", known.Index, kept.dir)}
-		}
+	if c, _ := r.Contradicts(known); c != nil {
+		_ = s.keepBeside(r) // what can't be kept is refused all the same
+		return &protocolError{fmt.Sprintf("its receipt contradicts the one for entry %d: voters signed two logs; both are in %s", known.Index, s.dir)}
 	}
-	d.receipt, d.proof = r, raw
 	return nil
-}
-
-// keepReceipt stores the receipt of a push that is over.
-func (d *delivery) keepReceipt() error {
-	if d.receipt == nil {
-		return nil
-	}
-	return receiptsOf(d.client.pins.dir).keep(d.proof, d.receipt)
 }

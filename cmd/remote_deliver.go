@@ -1,16 +1,13 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
 
-	"peer/identity"
 	"peer/node/control"
 	"peer/replica"
 	"peer/wire"
@@ -25,14 +22,10 @@ const (
 	outcomeWaitMax = time.Hour
 )
 
-// delivery brings one signed transaction into the log, once. Whatever breaks on
-// the way, the same bytes are sent again: the ID makes a second arrival harmless,
-// and brings the first one's outcome back.
+// delivery brings one signed transaction into the log, once.
 type delivery struct {
+	*replica.Sent
 	client   *client
-	genesis  *replica.Genesis
-	signed   *wire.Signed
-	tx       *wire.Transaction
 	hasPack  bool
 	shallow  [][]byte
 	pack     packer
@@ -41,12 +34,6 @@ type delivery struct {
 
 	retried bool // and the person has been told
 	heard   bool // a replica has answered
-	// maybe is set once an attempt ended such that the transaction may have been
-	// committed. Then no refusal of a later one proves that nothing happened.
-	maybe bool
-	// receipt is what proves the outcome, and proof the same as it was sent; nil: nothing does.
-	receipt *replica.Receipt
-	proof   *wire.Receipt
 }
 
 // unknownOutcome says that the time was up and nobody could tell whether the
@@ -65,17 +52,13 @@ func (e *unknownOutcome) Unwrap() error { return e.last }
 
 // newDelivery signs a transaction. base is the index that the person has seen.
 func newDelivery(c *client, genesis *replica.Genesis, base uint64, atomic bool, ops []*wire.Operation, options []string) (*delivery, error) {
-	public, id := c.user.Public(), make([]byte, replica.TransactionIDBytes)
+	id := make([]byte, replica.TransactionIDBytes)
 	rand.Read(id)
-	tx := &wire.Transaction{
-		Genesis: genesis.Hash[:], Signer: public[:], Id: id, Base: base, Window: replica.WindowMax,
-		Atomic: atomic, Operations: ops, PushOptions: options,
-	}
-	signed, err := replica.Seal(c.user, identity.DomainTransaction, tx)
+	sent, err := replica.NewSent(c.user, genesis, id, &wire.Transaction{Base: base, Atomic: atomic, Operations: ops, PushOptions: options})
 	if err != nil {
 		return nil, fmt.Errorf("sign the push: %w", err)
 	}
-	return &delivery{client: c, genesis: genesis, signed: signed, tx: tx}, nil
+	return &delivery{Sent: sent, client: c}, nil
 }
 
 func refOperation(u *wire.RefUpdate) *wire.Operation {
@@ -85,7 +68,7 @@ func refOperation(u *wire.RefUpdate) *wire.Operation {
 // send tries until an outcome is known or the patience is at its end. s is the
 // session of the listing, perhaps long dead; nil opens a new one. A refusal is a
 // *control.Error: then nothing was committed.
-func (d *delivery) send(ctx context.Context, s *session) (*wire.PushDone, error) {
+func (d *delivery) send(ctx context.Context, s *session) (*replica.Done, error) {
 	listed := s != nil
 	for {
 		done, err := d.try(ctx, s)
@@ -105,7 +88,7 @@ func (d *delivery) send(ctx context.Context, s *session) (*wire.PushDone, error)
 }
 
 // try is one attempt, in a session of its own unless one is given.
-func (d *delivery) try(ctx context.Context, s *session) (*wire.PushDone, error) {
+func (d *delivery) try(ctx context.Context, s *session) (*replica.Done, error) {
 	eager := s != nil
 	if s == nil {
 		var err error
@@ -121,7 +104,7 @@ func (d *delivery) try(ctx context.Context, s *session) (*wire.PushDone, error) 
 	done, err := a.run(ctx, eager)
 	if err != nil {
 		s.abort()
-		d.maybe = d.maybe || a.mayHaveCommitted(err)
+		d.Maybe = d.Maybe || a.mayHaveCommitted(err)
 		return nil, err
 	}
 	s.close()
@@ -148,7 +131,7 @@ func (a *attempt) mayHaveCommitted(err error) bool {
 
 // run sends the transaction, and its pack if the replica wants it. With eager
 // set the pack is made before the replica has answered.
-func (a *attempt) run(ctx context.Context, eager bool) (*wire.PushDone, error) {
+func (a *attempt) run(ctx context.Context, eager bool) (*replica.Done, error) {
 	if a.hasPack && eager {
 		a.pack = a.startPack(ctx, a.session)
 	}
@@ -162,8 +145,8 @@ func (a *attempt) run(ctx context.Context, eager bool) (*wire.PushDone, error) {
 	return done, err
 }
 
-func (a *attempt) ask(ctx context.Context) (*wire.PushDone, error) {
-	sendErr := a.session.send(&wire.PushRequest{Transaction: a.signed, HasPack: a.hasPack, Shallow: a.shallow})
+func (a *attempt) ask(ctx context.Context) (*replica.Done, error) {
+	sendErr := a.session.send(&wire.PushRequest{Transaction: a.Signed, HasPack: a.hasPack, Shallow: a.shallow})
 	for until := time.Now().Add(outcomeWaitMax); time.Now().Before(until); {
 		frame, err := a.session.receive() // after a failed write too: it may say why
 		if err != nil && sendErr != nil && !refusedByReplica(err) {
@@ -177,7 +160,7 @@ func (a *attempt) ask(ctx context.Context) (*wire.PushDone, error) {
 		case *wire.ToClient_Progress:
 			a.say.progress(kind.Progress.GetText())
 		case *wire.ToClient_Done:
-			return kind.Done, a.check(kind.Done)
+			return a.check(kind.Done)
 		case *wire.ToClient_Go:
 			if a.skipped {
 				return nil, &protocolError{"it says go twice"}
@@ -197,7 +180,7 @@ func (a *attempt) ask(ctx context.Context) (*wire.PushDone, error) {
 // may refuse at any moment, so reading never waits for writing. While the pack
 // is on its way its writer sets the deadlines: making it may take long, and that
 // is not the replica's fault.
-func (a *attempt) stream(ctx context.Context) (*wire.PushDone, error) {
+func (a *attempt) stream(ctx context.Context) (*replica.Done, error) {
 	if a.pack == nil {
 		a.pack = a.startPack(ctx, a.session)
 	}
@@ -212,7 +195,7 @@ func (a *attempt) stream(ctx context.Context) (*wire.PushDone, error) {
 		case *wire.ToClient_Progress:
 			a.say.progress(kind.Progress.GetText())
 		case *wire.ToClient_Done:
-			return kind.Done, a.check(kind.Done)
+			return a.check(kind.Done)
 		default:
 			return nil, &protocolError{fmt.Sprintf("a %T instead of an outcome", kind)}
 		}
@@ -231,24 +214,22 @@ func (a *attempt) stream(ctx context.Context) (*wire.PushDone, error) {
 	}
 }
 
-// check refuses an outcome that is not this transaction's. A refusal of the
-// whole needs no proof: a replica can always refuse.
-func (d *delivery) check(done *wire.PushDone) error {
-	outcome, public := done.GetOutcome(), d.client.user.Public()
-	hash := sha256.Sum256(d.signed.GetBody())
-	ours := bytes.Equal(outcome.GetId(), d.tx.GetId()) && bytes.Equal(outcome.GetSigner(), public[:])
-	refused := outcome.GetResult().GetCode() != wire.Code_CODE_OK
-	switch {
-	case outcome == nil:
-		return &protocolError{"a push ends without an outcome"}
-	case refused && (ours || !d.maybe):
-		return nil
-	case !ours || !bytes.Equal(outcome.GetTxSha256(), hash[:]):
-		return &protocolError{"the outcome is that of another transaction"}
-	case len(outcome.GetResults()) != len(d.tx.GetOperations()):
-		return &protocolError{fmt.Sprintf("%d results for %d operations", len(outcome.GetResults()), len(d.tx.GetOperations()))}
+// check holds what came against the transaction, and against what this home has
+// receipts for, before anything is said about it.
+func (d *delivery) check(raw *wire.PushDone) (*replica.Done, error) {
+	done, err := d.Check(raw)
+	if err != nil {
+		return nil, &protocolError{plainText(err.Error(), messageBytesMax)}
 	}
-	return d.prove(done)
+	if done.Receipt != nil {
+		err = receiptsOf(d.client.pins.dir).admit(done.Receipt)
+	}
+	return done, err
+}
+
+// keepReceipt stores the receipt of a push that is over.
+func (d *delivery) keepReceipt(done *replica.Done) error {
+	return receiptsOf(d.client.pins.dir).keep(done.Receipt)
 }
 
 // final says that another attempt can't change anything.
@@ -258,15 +239,15 @@ func (d *delivery) final(err error) bool {
 		return true
 	}
 	// As long as something may have happened, somebody may know the outcome.
-	return !d.maybe && !temporary(err)
+	return !d.Maybe && !temporary(err)
 }
 
 func (d *delivery) giveUp(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	if d.maybe {
-		return hinted(&unknownOutcome{name: d.client.address.Name, id: d.tx.GetId(), last: err},
+	if d.Maybe {
+		return hinted(&unknownOutcome{name: d.client.address.Name, id: d.Transaction.GetId(), last: err},
 			"run git push again: it is safe, and does nothing if the push was committed after all")
 	}
 	return err

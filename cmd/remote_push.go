@@ -158,8 +158,8 @@ func (r *remoteHelper) newDelivery(batch []*refPush, haves []git.OID) (*delivery
 }
 
 // settle takes over what the log says of each ref.
-func (r *remoteHelper) settle(ctx context.Context, batch []*refPush, d *delivery, done *wire.PushDone) error {
-	outcome := done.GetOutcome()
+func (r *remoteHelper) settle(ctx context.Context, batch []*refPush, d *delivery, done *replica.Done) error {
+	outcome := done.Outcome
 	if whole := outcome.GetResult(); whole.GetCode() != wire.Code_CODE_OK {
 		for _, p := range batch {
 			p.refuse(r.explain(ctx, p, whole))
@@ -176,9 +176,9 @@ func (r *remoteHelper) settle(ctx context.Context, batch []*refPush, d *delivery
 		}
 	}
 	if moved {
-		r.say.line(receiptLine(done, d.receipt))
+		r.say.line(commitLine(commitOf(done)))
 	}
-	if err := d.keepReceipt(); err != nil {
+	if err := d.keepReceipt(done); err != nil {
 		warn(r.errs, "the push is committed, but this home could not keep its receipt: %v", err)
 	}
 	if err := r.client.pins.remember(ctx, r.listing.genesis.Repo, r.listing.genesis.Name, r.listing.genesis.Hash, outcome.GetIndex()); err != nil {

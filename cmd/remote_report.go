@@ -1,16 +1,13 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"peer/git"
 	"peer/node/control"
-	"peer/replica"
 	"peer/wire"
 )
 
@@ -153,23 +150,6 @@ func (r *remoteHelper) currentRefs(ctx context.Context) (map[string]git.OID, err
 func isAncestor(ctx context.Context, old, new git.OID) bool {
 	c := git.Command{Args: []string{"merge-base", "--is-ancestor", old.String(), new.String()}, Inherit: true}
 	return c.Run(ctx) == nil
-}
-
-// receiptLine says what an acknowledged push rests on: a receipt that was checked, or
-// the leader's word alone.
-func receiptLine(done *wire.PushDone, r *replica.Receipt) string {
-	index, on, of := done.GetOutcome().GetIndex(), uint64(min(done.GetDurable(), done.GetReplicas())), uint64(done.GetReplicas())
-	if r != nil {
-		on, of = uint64(len(r.Signers)), uint64(r.Voters())
-	}
-	line := fmt.Sprintf("committed at index %d on %d of %d replicas", index, on, of)
-	if of == 1 {
-		line = fmt.Sprintf("committed at index %d, unreplicated: this repository has one replica", index)
-	}
-	if r == nil {
-		line += ", says the leader: " + cmp.Or(plainText(done.GetNoReceipt(), messageBytesMax), "no receipt")
-	}
-	return line
 }
 
 func isBranch(name string) bool { return strings.HasPrefix(name, "refs/heads/") }

@@ -59,24 +59,28 @@ type kept struct{ way }
 func (kept) Close() error { return nil }
 
 // replaceKey has the log of a repository take a replacement of a key, which what makes
-// of the policy; nil: there is nothing to do.
-func (a *app) replaceKey(ctx context.Context, repo RepoRef, by identity.Signer, what func(*replica.Genesis, *pb.Repo) (*wire.ReplaceKey, error)) error {
-	return a.waysAs(ctx, by, func(ctx context.Context, w way) error {
+// of the policy; nil: there is nothing to do, and nothing is committed.
+func (a *app) replaceKey(ctx context.Context, repo RepoRef, by identity.Signer, what func(*replica.Genesis, *pb.Repo) (*wire.ReplaceKey, error)) (commit *pb.Commit, err error) {
+	err = a.waysAs(ctx, by, func(ctx context.Context, w way) error {
 		for try := 1; ; try++ {
-			outcome, err := a.replaceOnce(ctx, w, repo, by, what)
-			if err != nil || outcome == nil {
+			done, err := a.replaceOnce(ctx, w, repo, by, what)
+			if err != nil || done == nil {
 				return err
 			}
-			err = node.RefusalOf(outcome)
-			stale := len(outcome.GetResults()) > 0 && outcome.GetResults()[0].GetCode() == wire.Code_CODE_STALE
-			if err == nil || !stale || try == replaceTries {
+			err = node.RefusalOf(done.Outcome)
+			if err == nil {
+				commit = a.home.keepCommit(ctx, done)
+				return nil
+			}
+			if !done.Stale() || try == replaceTries {
 				return asRefusal(err)
 			}
 		}
 	})
+	return commit, err
 }
 
-func (a *app) replaceOnce(ctx context.Context, w way, repo RepoRef, by identity.Signer, what func(*replica.Genesis, *pb.Repo) (*wire.ReplaceKey, error)) (*wire.Outcome, error) {
+func (a *app) replaceOnce(ctx context.Context, w way, repo RepoRef, by identity.Signer, what func(*replica.Genesis, *pb.Repo) (*wire.ReplaceKey, error)) (*replica.Done, error) {
 	shown, err := w.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo.ID.String()})
 	if err != nil {
 		return nil, err
@@ -114,13 +118,7 @@ func (a *app) replaceOnce(ctx context.Context, w way, repo RepoRef, by identity.
 	if errors.As(err, &unknown) {
 		return nil, hinted(unknown, "type the same again: it does nothing where it happened after all")
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := d.keepReceipt(); err != nil {
-		warn(a.errs, "it is committed, but this home could not keep its receipt: %v", err)
-	}
-	return done.GetOutcome(), nil
+	return done, err
 }
 
 // roleIn is the role of a key in a repository as a node shows it; empty: none.
@@ -140,10 +138,10 @@ var revokedRole = replica.AccessName(wire.Access_ACCESS_REVOKED)
 func holds(role string) bool { return role != "" && role != revokedRole }
 
 // revoke revokes a key in a repository, in the name of this home's user.
-func (a *app) revoke(ctx context.Context, repo RepoRef, key identity.PublicKey) error {
+func (a *app) revoke(ctx context.Context, repo RepoRef, key identity.PublicKey) (*pb.Commit, error) {
 	by, err := a.home.User()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return a.replaceKey(ctx, repo, by, func(_ *replica.Genesis, shown *pb.Repo) (*wire.ReplaceKey, error) {
 		return &wire.ReplaceKey{OldVersion: shown.GetPolicy().GetVersion(), Old: key[:]}, nil
@@ -154,9 +152,9 @@ func (a *app) revoke(ctx context.Context, repo RepoRef, key identity.PublicKey) 
 var errNoFormer = errors.New("none of the keys that you had before has a role there")
 
 // rekey has a key take the place of an older one in a repository.
-func (a *app) rekey(ctx context.Context, repo RepoRef, old, successor identity.Signer) error {
+func (a *app) rekey(ctx context.Context, repo RepoRef, old, successor identity.Signer) (*pb.Commit, error) {
 	had, found := old.Public(), false
-	err := a.replaceKey(ctx, repo, old, func(g *replica.Genesis, shown *pb.Repo) (*wire.ReplaceKey, error) {
+	commit, err := a.replaceKey(ctx, repo, old, func(g *replica.Genesis, shown *pb.Repo) (*wire.ReplaceKey, error) {
 		if !holds(roleIn(shown, had)) {
 			return nil, nil
 		}
@@ -164,7 +162,7 @@ func (a *app) rekey(ctx context.Context, repo RepoRef, old, successor identity.S
 		return g.Replacement(had, successor, shown.GetPolicy().GetVersion())
 	})
 	if err == nil && !found {
-		return errNoFormer
+		err = errNoFormer
 	}
-	return err
+	return commit, err
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -50,20 +51,25 @@ func (c *repoDenyCmd) revoke(ctx context.Context, a *app, grants []*pb.Grant) er
 	if err != nil {
 		return err
 	}
+	var last *pb.Commit
 	for _, g := range grants {
 		key, err := identity.ParseOwner(g.GetKey())
-		if err == nil {
-			err = a.revoke(ctx, repo, key)
-		}
 		if err != nil {
 			return err
 		}
+		commit, err := a.revoke(ctx, repo, key)
+		if err != nil {
+			return err
+		}
+		a.committed(commit, c.JSON)
+		last = cmp.Or(commit, last)
 	}
 	return a.callRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, id string) error {
 		r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: id})
 		if err != nil {
 			return err
 		}
+		r.Commit = last
 		return a.showPolicy(r, c.JSON)
 	})
 }
@@ -95,6 +101,7 @@ func (a *app) changePolicy(ctx context.Context, repo string, json bool, q *pb.Ch
 		if err != nil {
 			return err
 		}
+		a.committed(r.GetCommit(), json)
 		return a.showPolicy(r, json)
 	})
 }

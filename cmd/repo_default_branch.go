@@ -27,6 +27,7 @@ func (c *repoDefaultBranchCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
+		a.committed(r.GetCommit(), c.JSON)
 		if c.JSON {
 			return printJSON(a.out, repoOf(r))
 		}

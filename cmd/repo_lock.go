@@ -24,6 +24,12 @@ type repoLockCmd struct {
 	JSON   bool          `name:"json" help:"Print JSON."`
 }
 
+// takenJSON is a lock that was taken just now.
+type takenJSON struct {
+	*lockJSON
+	Committed *commitJSON `json:"committed,omitempty"`
+}
+
 // Run takes or renews the lock.
 func (c *repoLockCmd) Run(ctx context.Context, a *app) error {
 	if c.TTL < lockTTLMin || c.TTL > lockTTLMax {
@@ -36,9 +42,10 @@ func (c *repoLockCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
+		a.committed(reply.GetCommit(), c.JSON)
 		lock := lockOf(reply.GetLock())
 		if c.JSON {
-			return printJSON(a.out, lock)
+			return printJSON(a.out, takenJSON{lock, commitJSONOf(reply.GetCommit())})
 		}
 		if lock == nil {
 			return fmt.Errorf("the node did not say which lock it took; look: peer repo show %s", shellQuote(c.Repo))
@@ -64,10 +71,12 @@ func (c *repoUnlockCmd) Run(ctx context.Context, a *app) error {
 				return err
 			}
 		}
-		if _, err := node.ReleaseLock(ctx, &pb.ReleaseLockRequest{Repo: repo, Token: token}); err != nil {
+		reply, err := node.ReleaseLock(ctx, &pb.ReleaseLockRequest{Repo: repo, Token: token})
+		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(a.out, "unlocked %s\n", c.Repo)
+		a.committed(reply.GetCommit(), false)
+		_, err = fmt.Fprintf(a.out, "unlocked %s\n", c.Repo)
 		return err
 	})
 }

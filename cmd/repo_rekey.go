@@ -8,6 +8,7 @@ import (
 
 	"peer/identity"
 	"peer/node/control"
+	"peer/node/control/pb"
 	"peer/wire"
 )
 
@@ -44,10 +45,12 @@ func (c *repoRekeyCmd) Run(ctx context.Context, a *app) error {
 			return fmt.Errorf("%s: %w", formerFile, err)
 		}
 		old, err := home.formerSigner(key)
+		var commit *pb.Commit
 		if err == nil {
-			err = a.rekey(ctx, repo, old, user)
+			commit, err = a.rekey(ctx, repo, old, user)
 		}
 		if err == nil {
+			a.committed(commit, false)
 			_, err = fmt.Fprintf(a.out, "%s: %s took the place of %s\n", c.Repo, user.Public().DID(), did)
 			return err
 		}

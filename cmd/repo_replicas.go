@@ -33,7 +33,7 @@ func (c *repoReplicasCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	changes := len(c.Add)+len(c.Remove)+len(c.Prefer) > 0 || c.Count != 0 || c.Grace != "" || c.Stay != nil
-	return a.callRepoFor(ctx, callTimeout+c.Wait, changes, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
+	return a.callRepoFor(ctx, changeTimeout+c.Wait, changes, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
 		request.Repo = repo
 		if !changes {
 			r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
@@ -46,9 +46,12 @@ func (c *repoReplicasCmd) Run(ctx context.Context, a *app) error {
 		if err != nil {
 			return err
 		}
+		commit := r.GetCommit()
+		a.committed(commit, c.JSON)
 		if r, err = c.await(ctx, a, node, r); err != nil {
 			return err
 		}
+		r.Commit = commit
 		return c.print(a.out, r)
 	})
 }

@@ -25,9 +25,11 @@ func (c *repoRmCmd) Run(ctx context.Context, a *app) error {
 			return usage("keep a copy if you may want it back: git clone --mirror "+r.GetUrl()+"; then: peer repo rm "+shellQuote(c.Repo)+" --yes "+r.GetName(),
 				"%s ends for everybody, on all %d replicas, and can't be brought back", r.GetName(), len(r.GetReplicas()))
 		}
-		if _, err := node.RemoveRepo(ctx, &pb.RemoveRepoRequest{Repo: repo, Reason: c.Reason}); err != nil {
+		reply, err := node.RemoveRepo(ctx, &pb.RemoveRepoRequest{Repo: repo, Reason: c.Reason})
+		if err != nil {
 			return err
 		}
+		a.committed(reply.GetCommit(), false)
 		_, err = fmt.Fprintf(a.out, "removed %s\n", r.GetUrl())
 		return err
 	})

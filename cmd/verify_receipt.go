@@ -9,6 +9,8 @@ import (
 
 	"peer/git"
 	"peer/identity"
+	"peer/node"
+	"peer/node/control/pb"
 	"peer/replica"
 )
 
@@ -25,7 +27,7 @@ type receiptJSON struct {
 	Generation uint64   `json:"generation"` // of the voters
 	Voters     int      `json:"voters"`
 	SignedBy   []string `json:"signed_by"`
-	Asked      []string `json:"asked"` // the refs that the transaction is about, in words
+	Asked      []string `json:"asked"` // what the transaction is about, in words
 }
 
 type receiptsJSON struct {
@@ -88,6 +90,9 @@ func receiptOf(file string, r *replica.Receipt) receiptJSON {
 	for _, op := range r.Transaction.GetOperations() {
 		if u := op.GetRefUpdate(); u != nil {
 			j.Asked = append(j.Asked, fmt.Sprintf("%s  %s..%s", u.GetName(), shortOID(u.GetOld()), shortOID(u.GetNew())))
+		} else {
+			c := node.ChangeOf(op)
+			j.Asked = append(j.Asked, describeLogChange(&pb.LogChange{Kind: c.GetKind(), Name: c.GetName()}))
 		}
 	}
 	return j

@@ -194,13 +194,18 @@ var mutations = []mutation{
 	},
 	{
 		promise: "honest", name: "the helper forgets that it may have been committed", file: "cmd/remote_deliver.go",
-		edits: []string{"d.maybe = d.maybe || a.mayHaveCommitted(err)", "d.maybe = false"},
+		edits: []string{"d.Maybe = d.Maybe || a.mayHaveCommitted(err)", "d.Maybe = false"},
 		in:    "cmd", tests: "TestPushGivesUp|TestPushOnce",
 	},
 	{
-		promise: "honest", name: "the helper takes any outcome for its own", file: "cmd/remote_deliver.go",
+		promise: "honest", name: "the helper takes any outcome for its own", file: "replica/sent.go",
 		edits: []string{"case !ours || !bytes.Equal(outcome.GetTxSha256(), hash[:]):", "case hash[0] == 0 && hash[1] == 0 && hash[2] == 0:"},
 		in:    "cmd", tests: "TestForgedOutcome",
+	},
+	{
+		promise: "honest", name: "a node's operation takes any receipt", file: "node/operate.go",
+		edits: []string{"err == nil && done.Receipt != nil {", "err == nil && done == nil {"},
+		in:    "node", tests: "TestReceiptNotAdmitted",
 	},
 	{
 		promise: "exactly once", name: "the helper gives up at once (containers)", file: "cmd/remote_retry.go",

@@ -300,12 +300,9 @@ func (c *Client) showAt(ctx context.Context, g *replica.Genesis, peer identity.P
 		return Info{}, err
 	}
 	for {
-		m := new(wire.ToClient)
-		if err := wire.ReadFrame(s, m, wire.ToClientBytesMax); err != nil {
+		m, err := nextToClient(s)
+		if err != nil {
 			return Info{}, err
-		}
-		if f := m.GetFailure(); f != nil {
-			return Info{}, &FailureError{f}
 		}
 		if state := m.GetState(); state != nil {
 			c.noteLineage(g, state.GetLineage())

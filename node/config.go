@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"peer/identity"
+	"peer/replica"
 )
 
 // Config is what a node is made of. Zero values of the limits mean their defaults.
@@ -65,6 +66,10 @@ type Config struct {
 	// others ask it to; it is called on many goroutines. What it holds already stays.
 	// Default: of everybody's.
 	Hosts func(owner identity.PublicKey) bool
+	// Admit holds a receipt for an operation that this node's user signed, which holds by
+	// itself, against what else the user has; it is called on many goroutines. An error:
+	// the answer that the receipt came with is not believed. Default: all are believed.
+	Admit func(*replica.Receipt) error
 	// Fail is called at each named persist point, and ends the process in tests
 	// that prove what a crash there leaves behind. Default: nothing.
 	Fail func(point string)
@@ -111,6 +116,9 @@ func (c *Config) fill() error {
 	setDefault(&c.ScrubEvery, 24*time.Hour)
 	setDefault(&c.MaintainEvery, 30*time.Second)
 	setDefault(&c.FreeBytesMin, 256<<20)
+	if c.Admit == nil {
+		c.Admit = func(*replica.Receipt) error { return nil }
+	}
 	if c.Fail == nil {
 		c.Fail = func(string) {}
 	}

@@ -48,12 +48,9 @@ func (c *Client) converse(ctx context.Context, g *replica.Genesis, at identity.P
 		return err
 	}
 	for {
-		m := new(wire.ToClient)
-		if err := wire.ReadFrame(s, m, wire.ToClientBytesMax); err != nil {
+		m, err := nextToClient(s)
+		if err != nil {
 			return err
-		}
-		if f := m.GetFailure(); f != nil {
-			return &FailureError{f}
 		}
 		last, err := each(m)
 		if last || err != nil {
@@ -63,4 +60,16 @@ func (c *Client) converse(ctx context.Context, g *replica.Genesis, at identity.P
 			return err
 		}
 	}
+}
+
+// nextToClient reads what a replica says next; a refusal is an error.
+func nextToClient(s wire.Stream) (*wire.ToClient, error) {
+	m := new(wire.ToClient)
+	if err := wire.ReadFrame(s, m, wire.ToClientBytesMax); err != nil {
+		return nil, err
+	}
+	if f := m.GetFailure(); f != nil {
+		return nil, &FailureError{f}
+	}
+	return m, nil
 }

@@ -5,30 +5,30 @@ import (
 	"strings"
 
 	"peer/identity"
+	"peer/replica"
 	"peer/wire"
 )
 
 // SetHead makes a branch the default one. The log says whether it is, also where it
 // seems to be already: what is shown may be old. If somebody else was faster it is
 // tried again.
-func (n *Node) SetHead(ctx context.Context, repo identity.RepoID, branch string) (Info, error) {
+func (n *Node) SetHead(ctx context.Context, repo identity.RepoID, branch string) (Info, *replica.Done, error) {
 	const triesMax = 3
 	for try := 1; ; try++ {
 		info, err := n.Show(ctx, repo)
 		if err != nil {
-			return info, err
+			return info, nil, err
 		}
 		if info.Head == "" {
-			return info, failure(wire.FailureCode_FAILURE_VERSION, "whoever answers for "+info.Genesis.Name+" runs an older peer, which does not say what its default branch is", "nothing was changed; upgrade its nodes")
+			return info, nil, failure(wire.FailureCode_FAILURE_VERSION, "whoever answers for "+info.Genesis.Name+" runs an older peer, which does not say what its default branch is", "nothing was changed; upgrade its nodes")
 		}
-		o, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_SetHead{SetHead: &wire.SetHead{Old: info.Head, New: branch}}})
+		done, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_SetHead{SetHead: &wire.SetHead{Old: info.Head, New: branch}}})
 		if err == nil {
 			info.Head = branch
-			return info, nil
+			return info, done, nil
 		}
-		stale := len(o.GetResults()) > 0 && o.GetResults()[0].GetCode() == wire.Code_CODE_STALE
-		if !stale || try == triesMax {
-			return info, err
+		if !done.Stale() || try == triesMax {
+			return info, nil, err
 		}
 	}
 }

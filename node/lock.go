@@ -5,27 +5,27 @@ import (
 	"time"
 
 	"peer/identity"
+	"peer/replica"
 	"peer/wire"
 )
 
 // AcquireLock takes, or with a token renews, the write lease of a repository in
 // the name of this home's key. Others' pushes are refused while it lasts.
-func (n *Node) AcquireLock(ctx context.Context, repo identity.RepoID, ttl time.Duration, reason string, token uint64) (*wire.Lock, error) {
-	o, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_AcquireLock{AcquireLock: &wire.AcquireLock{
+func (n *Node) AcquireLock(ctx context.Context, repo identity.RepoID, ttl time.Duration, reason string, token uint64) (*wire.Lock, *replica.Done, error) {
+	done, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_AcquireLock{AcquireLock: &wire.AcquireLock{
 		TtlMs: ttl.Milliseconds(), Reason: reason, Token: token,
 	}}})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	public := n.cfg.User.Public()
 	if token == 0 {
-		token = o.GetIndex()
+		token = done.Outcome.GetIndex()
 	}
-	return &wire.Lock{Owner: public[:], Token: token, ExpiresUnixMs: time.Now().Add(ttl).UnixMilli(), Reason: reason}, nil
+	return &wire.Lock{Owner: public[:], Token: token, ExpiresUnixMs: time.Now().Add(ttl).UnixMilli(), Reason: reason}, done, nil
 }
 
 // ReleaseLock gives the lease back.
-func (n *Node) ReleaseLock(ctx context.Context, repo identity.RepoID, token uint64) error {
-	_, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_ReleaseLock{ReleaseLock: &wire.ReleaseLock{Token: token}}})
-	return err
+func (n *Node) ReleaseLock(ctx context.Context, repo identity.RepoID, token uint64) (*replica.Done, error) {
+	return n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_ReleaseLock{ReleaseLock: &wire.ReleaseLock{Token: token}}})
 }

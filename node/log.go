@@ -148,7 +148,7 @@ func (g *group) logEntry(e *pb.Entry) *wire.LogEntry {
 			out.More = uint32(len(tx.GetOperations()) - i)
 			break
 		}
-		change := changeOf(op)
+		change := ChangeOf(op)
 		if i < len(outcome.GetResults()) {
 			change.Result = outcome.GetResults()[i]
 		}
@@ -157,7 +157,8 @@ func (g *group) logEntry(e *pb.Entry) *wire.LogEntry {
 	return out
 }
 
-func changeOf(op *wire.Operation) *wire.LogChange {
+// ChangeOf is an operation as the log's readers see it.
+func ChangeOf(op *wire.Operation) *wire.LogChange {
 	switch kind := op.GetKind().(type) {
 	case *wire.Operation_RefUpdate:
 		u := kind.RefUpdate

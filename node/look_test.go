@@ -88,14 +88,14 @@ func TestWhy(t *testing.T) {
 	}
 	eventually(asked, leader.ID.String()+" leads", false)
 	eventually(c.Members[1], "may not write", true) // who is not the owner
-	lock, err := asked.Node.AcquireLock(deadline(t), g.Repo, 1<<40, "for a release", 0)
+	lock, _, err := asked.Node.AcquireLock(deadline(t), g.Repo, 1<<40, "for a release", 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if why := says(t, asked, g, "locked by", true); why == "" {
 		t.Error("a lock of one's own is against a push")
 	}
-	if err := asked.Node.ReleaseLock(deadline(t), g.Repo, lock.GetToken()); err != nil {
+	if _, err := asked.Node.ReleaseLock(deadline(t), g.Repo, lock.GetToken()); err != nil {
 		t.Fatal(err)
 	}
 	silent.Kill()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	"peer/identity"
@@ -17,17 +18,17 @@ type operation struct {
 	n       *Node
 	genesis *replica.Genesis
 	op      *wire.Operation
-	// signed is made for the first listing. Every further attempt sends the same
+	// sent is made for the first listing. Every further attempt sends the same
 	// bytes: whatever became of an earlier one, the operation happens once.
-	signed *wire.Signed
+	sent *replica.Sent
 }
 
 // operateAgain is the pause between two attempts.
 const operateAgain = 100 * time.Millisecond
 
 // operate signs one operation in the user's name and has the group decide it,
-// through changes of the leader.
-func (n *Node) operate(ctx context.Context, repo identity.RepoID, op *wire.Operation) (*wire.Outcome, error) {
+// through changes of the leader. Where it is refused what was decided comes with the error.
+func (n *Node) operate(ctx context.Context, repo identity.RepoID, op *wire.Operation) (*replica.Done, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	genesis, err := n.locate(ctx, repo)
@@ -39,19 +40,43 @@ func (n *Node) operate(ctx context.Context, repo identity.RepoID, op *wire.Opera
 	}
 	o := &operation{n: n, genesis: genesis, op: op}
 	for {
-		outcome, err := o.attempt(ctx)
-		if outcome != nil {
-			return outcome, RefusalOf(outcome)
+		done, err := o.attempt(ctx)
+		if err == nil {
+			return done, RefusalOf(done.Outcome)
 		}
-		if !worthAnother(err) {
-			return nil, err
+		if o.final(err) {
+			return nil, o.explain(err)
 		}
 		select {
 		case <-time.After(operateAgain):
 		case <-ctx.Done():
-			return nil, err
+			return nil, o.explain(err)
 		}
 	}
+}
+
+// final says that another attempt can't change anything.
+func (o *operation) final(err error) bool {
+	var refused *FailureError
+	if errors.As(err, &refused) && refused.F.GetCode() == wire.FailureCode_FAILURE_NOT_FOUND {
+		return true // the repository ended, perhaps by this very operation
+	}
+	// As long as something may have happened, somebody may know the outcome.
+	return !o.maybe() && !worthAnother(err)
+}
+
+func (o *operation) maybe() bool { return o.sent != nil && o.sent.Maybe }
+
+// explain never calls a refusal what may have been committed.
+func (o *operation) explain(err error) error {
+	if !o.maybe() {
+		return err
+	}
+	f := failure(wire.FailureCode_FAILURE_NO_QUORUM,
+		fmt.Sprintf("%s: transaction %x was sent, and whether it was committed is not known (%v)", o.genesis.Name, o.sent.Transaction.GetId(), err),
+		"look before you type it again: peer log "+addressOf(o.genesis).URL())
+	f.F.Unknown = true
+	return f
 }
 
 // certified names the configuration in force as far as this node knows, which it
@@ -83,7 +108,8 @@ func worthAnother(err error) bool {
 	return false
 }
 
-func (o *operation) attempt(ctx context.Context) (*wire.Outcome, error) {
+// attempt is one session's part.
+func (o *operation) attempt(ctx context.Context) (*replica.Done, error) {
 	s, err := o.n.Session(ctx, o.genesis.Repo, true)
 	if err != nil {
 		return nil, err
@@ -96,44 +122,71 @@ func (o *operation) attempt(ctx context.Context) (*wire.Outcome, error) {
 	if err := o.n.greet(s, o.genesis, wire.Intent_INTENT_PUSH); err != nil {
 		return nil, err
 	}
-	var base uint64
+	base, err := readListing(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.sign(base); err != nil {
+		return nil, err
+	}
+	done, err := o.send(s)
+	var refused *FailureError
+	if err != nil && (!errors.As(err, &refused) || refused.F.GetUnknown()) {
+		o.sent.Maybe = true
+	}
+	return done, err
+}
+
+// readListing reads a listing to its end, and says of which index it is.
+func readListing(s wire.Stream) (base uint64, err error) {
 	for {
-		m := new(wire.ToClient)
-		if err := wire.ReadFrame(s, m, wire.ToClientBytesMax); err != nil {
-			return nil, err
+		m, err := nextToClient(s)
+		if err != nil {
+			return 0, err
 		}
-		switch {
-		case m.GetFailure() != nil:
-			return nil, &FailureError{m.GetFailure()}
-		case m.GetWelcome() != nil:
-			base = m.GetWelcome().GetIndex()
-		case m.GetRefs().GetDone():
-			if err := o.send(s, base); err != nil {
-				return nil, err
-			}
-		case m.GetDone() != nil:
-			return m.GetDone().GetOutcome(), nil
+		if w := m.GetWelcome(); w != nil {
+			base = w.GetIndex()
+		}
+		if m.GetRefs().GetDone() {
+			return base, nil
 		}
 	}
 }
 
-func (o *operation) send(s wire.Stream, base uint64) error {
-	if o.signed == nil {
-		public := o.n.cfg.User.Public()
-		id := make([]byte, replica.TransactionIDBytes)
-		if _, err := rand.Read(id); err != nil {
-			return err
-		}
-		signed, err := replica.Seal(o.n.cfg.User, identity.DomainTransaction, &wire.Transaction{
-			Genesis: o.genesis.Hash[:], Signer: public[:], Id: id, Base: base, Window: replica.WindowMax,
-			Atomic: true, Operations: []*wire.Operation{o.op},
-		})
-		if err != nil {
-			return explainLocked(err)
-		}
-		o.signed = signed
+func (o *operation) sign(base uint64) error {
+	if o.sent != nil {
+		return nil
 	}
-	return wire.WriteFrame(s, &wire.PushRequest{Transaction: o.signed})
+	id := make([]byte, replica.TransactionIDBytes)
+	rand.Read(id)
+	sent, err := replica.NewSent(o.n.cfg.User, o.genesis, id, &wire.Transaction{Base: base, Atomic: true, Operations: []*wire.Operation{o.op}})
+	if err != nil {
+		return explainLocked(err)
+	}
+	o.sent = sent
+	return nil
+}
+
+// send brings the transaction, and believes of the answer what it must be and what the
+// receipt proves.
+func (o *operation) send(s wire.Stream) (*replica.Done, error) {
+	if err := wire.WriteFrame(s, &wire.PushRequest{Transaction: o.sent.Signed}); err != nil {
+		return nil, err
+	}
+	for {
+		m, err := nextToClient(s)
+		if err != nil {
+			return nil, err
+		}
+		if m.GetDone() == nil {
+			continue
+		}
+		done, err := o.sent.Check(m.GetDone())
+		if err == nil && done.Receipt != nil {
+			err = o.n.cfg.Admit(done.Receipt)
+		}
+		return done, err
+	}
 }
 
 // explainLocked says what a caller can do whose node can't sign in the user's name.

@@ -12,28 +12,28 @@ import (
 
 // ChangePolicy changes who may do what: change gets the repository as it is and
 // says what is to change. If somebody else was faster it is asked again.
-func (n *Node) ChangePolicy(ctx context.Context, repo identity.RepoID, change func(Info) (*wire.ChangePolicy, error)) (Info, error) {
+func (n *Node) ChangePolicy(ctx context.Context, repo identity.RepoID, change func(Info) (*wire.ChangePolicy, error)) (Info, *replica.Done, error) {
 	const triesMax = 3
 	for try := 1; ; try++ {
 		info, err := n.Show(ctx, repo)
 		if err != nil {
-			return info, err
+			return info, nil, err
 		}
 		if info.Policy == nil {
-			return info, failure(wire.FailureCode_FAILURE_VERSION, "whoever leads "+info.Genesis.Name+" runs an older peer, which knows no roles", "upgrade its nodes")
+			return info, nil, failure(wire.FailureCode_FAILURE_VERSION, "whoever leads "+info.Genesis.Name+" runs an older peer, which knows no roles", "upgrade its nodes")
 		}
 		next, err := change(info)
 		if err != nil {
-			return info, err
+			return info, nil, err
 		}
 		next.OldVersion = info.Policy.GetVersion()
-		o, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_ChangePolicy{ChangePolicy: next}})
+		done, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_ChangePolicy{ChangePolicy: next}})
 		if err == nil {
-			return n.Show(ctx, repo)
+			info, err = n.Show(ctx, repo)
+			return info, done, err
 		}
-		stale := len(o.GetResults()) > 0 && o.GetResults()[0].GetCode() == wire.Code_CODE_STALE
-		if !stale || try == triesMax {
-			return info, err
+		if !done.Stale() || try == triesMax {
+			return info, nil, err
 		}
 	}
 }

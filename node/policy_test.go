@@ -15,7 +15,7 @@ import (
 // allows has a member change the policy.
 func allows(t *testing.T, m *nodetest.Member, g *replica.Genesis, c *wire.ChangePolicy) error {
 	t.Helper()
-	_, err := m.Node.ChangePolicy(deadline(t), g.Repo, func(node.Info) (*wire.ChangePolicy, error) { return c, nil })
+	_, _, err := m.Node.ChangePolicy(deadline(t), g.Repo, func(node.Info) (*wire.ChangePolicy, error) { return c, nil })
 	return err
 }
 
@@ -125,7 +125,7 @@ func TestOwnersChange(t *testing.T) {
 	if err := allows(t, bob, g, granting(founder.Key, wire.Access_ACCESS_NONE)); err != nil {
 		t.Fatal(err)
 	}
-	if err := founder.Node.Remove(deadline(t), g.Repo, ""); nodetest.CodeOf(err) != wire.FailureCode_FAILURE_NOT_ALLOWED {
+	if _, err := founder.Node.Remove(deadline(t), g.Repo, ""); nodetest.CodeOf(err) != wire.FailureCode_FAILURE_NOT_ALLOWED {
 		t.Errorf("the founder removes it: %v", err)
 	}
 	chain(t, c, c.ClientAs(bob.Key, g), git.OID{}, 1)

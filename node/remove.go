@@ -12,16 +12,17 @@ import (
 )
 
 // Remove ends a repository: its owner's tombstone stays, its objects go when
-// members that lag had time to hear of it.
-func (n *Node) Remove(ctx context.Context, repo identity.RepoID, reason string) error {
-	_, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Remove{Remove: &wire.Remove{Reason: reason}}})
+// members that lag had time to hear of it. Where it ended and the answer got lost there is
+// nothing more to say, and no error.
+func (n *Node) Remove(ctx context.Context, repo identity.RepoID, reason string) (*replica.Done, error) {
+	done, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Remove{Remove: &wire.Remove{Reason: reason}}})
 	if err != nil {
 		// The reply to an attempt that succeeded may have got lost with a leader.
 		if info, shown := n.Show(ctx, repo); shown == nil && info.Removed != nil {
-			return nil
+			return nil, nil
 		}
 	}
-	return err
+	return done, err
 }
 
 // errEnded is what everybody is told who asks for a repository that has ended.

@@ -46,7 +46,7 @@ func votersAre(t *testing.T, g *replica.Genesis, at *nodetest.Member, want ...*n
 
 func configure(t *testing.T, at *nodetest.Member, g *replica.Genesis, change func(*wire.Settings)) {
 	t.Helper()
-	_, err := at.Node.Configure(deadline(t), g.Repo, func(_ node.Info, s *wire.Settings) error {
+	_, _, err := at.Node.Configure(deadline(t), g.Repo, func(_ node.Info, s *wire.Settings) error {
 		change(s)
 		return nil
 	})
@@ -198,10 +198,10 @@ func TestRemovedRepository(t *testing.T) {
 	g := c.Found(node.InitOptions{})
 	client := c.Client(g)
 	at := chain(t, c, client, git.OID{}, 12)
-	if err := c.Members[1].Node.Remove(deadline(t), g.Repo, "not mine"); nodetest.CodeOf(err) != wire.FailureCode_FAILURE_NOT_ALLOWED {
+	if _, err := c.Members[1].Node.Remove(deadline(t), g.Repo, "not mine"); nodetest.CodeOf(err) != wire.FailureCode_FAILURE_NOT_ALLOWED {
 		t.Errorf("a stranger removes it: %v", err)
 	}
-	if err := c.Members[0].Node.Remove(deadline(t), g.Repo, "done with"); err != nil {
+	if _, err := c.Members[0].Node.Remove(deadline(t), g.Repo, "done with"); err != nil {
 		t.Fatal(err)
 	}
 	ended := func(m *nodetest.Member) {
@@ -223,7 +223,7 @@ func TestRemovedRepository(t *testing.T) {
 	for _, m := range c.Members {
 		ended(m)
 	}
-	if err := c.Members[0].Node.Remove(deadline(t), g.Repo, "again"); err != nil {
+	if _, err := c.Members[0].Node.Remove(deadline(t), g.Repo, "again"); err != nil {
 		t.Errorf("removed twice: %v", err)
 	}
 	if _, err := c.Members[0].Node.Init(deadline(t), node.InitOptions{Name: "demo", On: c.IDs()}); err == nil {

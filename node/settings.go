@@ -6,18 +6,19 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"peer/identity"
+	"peer/replica"
 	"peer/wire"
 )
 
 // Configure changes what the owner wants of a group: change gets the present
 // settings and makes them others. If somebody else was faster it is asked again.
 // The leader then moves the members towards them; [Node.Show] says how far it is.
-func (n *Node) Configure(ctx context.Context, repo identity.RepoID, change func(Info, *wire.Settings) error) (Info, error) {
+func (n *Node) Configure(ctx context.Context, repo identity.RepoID, change func(Info, *wire.Settings) error) (Info, *replica.Done, error) {
 	const triesMax = 3
 	for try := 1; ; try++ {
 		info, err := n.Show(ctx, repo)
 		if err != nil {
-			return info, err
+			return info, nil, err
 		}
 		next := &wire.Settings{}
 		if info.Settings != nil {
@@ -25,15 +26,15 @@ func (n *Node) Configure(ctx context.Context, repo identity.RepoID, change func(
 		}
 		old := next.GetVersion()
 		if err := change(info, next); err != nil {
-			return info, err
+			return info, nil, err
 		}
-		o, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Configure{Configure: &wire.Configure{OldVersion: old, Settings: next}}})
+		done, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Configure{Configure: &wire.Configure{OldVersion: old, Settings: next}}})
 		if err == nil {
-			return n.Show(ctx, repo)
+			info, err = n.Show(ctx, repo)
+			return info, done, err
 		}
-		stale := len(o.GetResults()) > 0 && o.GetResults()[0].GetCode() == wire.Code_CODE_STALE
-		if !stale || try == triesMax {
-			return info, err
+		if !done.Stale() || try == triesMax {
+			return info, nil, err
 		}
 	}
 }

@@ -47,7 +47,10 @@ func TestUserKey(t *testing.T) {
 			_, err := m.Node.Init(deadline(t), node.InitOptions{Name: "second", On: c.IDs()})
 			return err
 		}(),
-		"rm": m.Node.Remove(deadline(t), g.Repo, ""),
+		"rm": func() error {
+			_, err := m.Node.Remove(deadline(t), g.Repo, "")
+			return err
+		}(),
 	} {
 		if nodetest.CodeOf(err) != wire.FailureCode_FAILURE_NOT_ALLOWED || !strings.Contains(err.Error(), "its agent is gone") {
 			t.Errorf("%s without the key: %v", what, err)

@@ -30,6 +30,7 @@ type Receipt struct {
 	Index, Term uint64
 	Lineage     *Lineage
 	Signers     []Member
+	Raw         *wire.Receipt // as it came
 
 	// chains[i] is the chain after entry Index-1+i.
 	chains [][sha256.Size]byte
@@ -48,7 +49,7 @@ func ParseReceipt(raw *wire.Receipt) (*Receipt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
-	r := &Receipt{Genesis: g, Index: raw.GetIndex(), Transaction: new(wire.Transaction)}
+	r := &Receipt{Genesis: g, Index: raw.GetIndex(), Transaction: new(wire.Transaction), Raw: raw}
 	if r.Signer, err = Open(raw.GetTransaction(), identity.DomainTransaction, r.Transaction); err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}

@@ -970,7 +970,8 @@ type Repo struct {
 	RemovedUnixMs int64                  `protobuf:"varint,15,opt,name=removed_unix_ms,json=removedUnixMs,proto3" json:"removed_unix_ms,omitempty"` // when its owner ended it; zero: it lives
 	Policy        *Policy                `protobuf:"bytes,18,opt,name=policy,proto3" json:"policy,omitempty"`                                       // absent where whoever answered is too old to tell
 	Private       bool                   `protobuf:"varint,19,opt,name=private,proto3" json:"private,omitempty"`
-	Head          string                 `protobuf:"bytes,24,opt,name=head,proto3" json:"head,omitempty"` // the branch that HEAD names; empty where whoever answered is too old to tell
+	Head          string                 `protobuf:"bytes,24,opt,name=head,proto3" json:"head,omitempty"`     // the branch that HEAD names; empty where whoever answered is too old to tell
+	Commit        *Commit                `protobuf:"bytes,25,opt,name=commit,proto3" json:"commit,omitempty"` // of the change that was asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1131,6 +1132,98 @@ func (x *Repo) GetHead() string {
 	return ""
 }
 
+func (x *Repo) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+// Commit is where in the log an operation is that was signed in the user's name.
+type Commit struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Index         uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Durable       uint32                 `protobuf:"varint,2,opt,name=durable,proto3" json:"durable,omitempty"`                     // on the disks of so many
+	Replicas      uint32                 `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"`                   // of so many
+	Receipt       string                 `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"`                      // the file in the home that proves it
+	NoReceipt     string                 `protobuf:"bytes,5,opt,name=no_receipt,json=noReceipt,proto3" json:"no_receipt,omitempty"` // why there is no receipt, and the leader's word is all
+	Warnings      []string               `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`                    // what the home could not note
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Commit) Reset() {
+	*x = Commit{}
+	mi := &file_node_control_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Commit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Commit) ProtoMessage() {}
+
+func (x *Commit) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Commit.ProtoReflect.Descriptor instead.
+func (*Commit) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Commit) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Commit) GetDurable() uint32 {
+	if x != nil {
+		return x.Durable
+	}
+	return 0
+}
+
+func (x *Commit) GetReplicas() uint32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+func (x *Commit) GetReceipt() string {
+	if x != nil {
+		return x.Receipt
+	}
+	return ""
+}
+
+func (x *Commit) GetNoReceipt() string {
+	if x != nil {
+		return x.NoReceipt
+	}
+	return ""
+}
+
+func (x *Commit) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
 type SetHeadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
@@ -1141,7 +1234,7 @@ type SetHeadRequest struct {
 
 func (x *SetHeadRequest) Reset() {
 	*x = SetHeadRequest{}
-	mi := &file_node_control_control_proto_msgTypes[18]
+	mi := &file_node_control_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1153,7 +1246,7 @@ func (x *SetHeadRequest) String() string {
 func (*SetHeadRequest) ProtoMessage() {}
 
 func (x *SetHeadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[18]
+	mi := &file_node_control_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1166,7 +1259,7 @@ func (x *SetHeadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetHeadRequest.ProtoReflect.Descriptor instead.
 func (*SetHeadRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{18}
+	return file_node_control_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *SetHeadRequest) GetRepo() string {
@@ -1195,7 +1288,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_node_control_control_proto_msgTypes[19]
+	mi := &file_node_control_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1300,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[19]
+	mi := &file_node_control_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1313,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{19}
+	return file_node_control_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Policy) GetVersion() uint64 {
@@ -1254,7 +1347,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_node_control_control_proto_msgTypes[20]
+	mi := &file_node_control_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1359,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[20]
+	mi := &file_node_control_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1372,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{20}
+	return file_node_control_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Grant) GetKey() string {
@@ -1309,7 +1402,7 @@ type Protection struct {
 
 func (x *Protection) Reset() {
 	*x = Protection{}
-	mi := &file_node_control_control_proto_msgTypes[21]
+	mi := &file_node_control_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +1414,7 @@ func (x *Protection) String() string {
 func (*Protection) ProtoMessage() {}
 
 func (x *Protection) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[21]
+	mi := &file_node_control_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +1427,7 @@ func (x *Protection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Protection.ProtoReflect.Descriptor instead.
 func (*Protection) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{21}
+	return file_node_control_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Protection) GetPattern() string {
@@ -1377,7 +1470,7 @@ type ChangePolicyRequest struct {
 
 func (x *ChangePolicyRequest) Reset() {
 	*x = ChangePolicyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[22]
+	mi := &file_node_control_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1482,7 @@ func (x *ChangePolicyRequest) String() string {
 func (*ChangePolicyRequest) ProtoMessage() {}
 
 func (x *ChangePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[22]
+	mi := &file_node_control_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1495,7 @@ func (x *ChangePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePolicyRequest.ProtoReflect.Descriptor instead.
 func (*ChangePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{22}
+	return file_node_control_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ChangePolicyRequest) GetRepo() string {
@@ -1448,7 +1541,7 @@ type Wanted struct {
 
 func (x *Wanted) Reset() {
 	*x = Wanted{}
-	mi := &file_node_control_control_proto_msgTypes[23]
+	mi := &file_node_control_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1460,7 +1553,7 @@ func (x *Wanted) String() string {
 func (*Wanted) ProtoMessage() {}
 
 func (x *Wanted) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[23]
+	mi := &file_node_control_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1473,7 +1566,7 @@ func (x *Wanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wanted.ProtoReflect.Descriptor instead.
 func (*Wanted) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{23}
+	return file_node_control_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Wanted) GetReplicas() uint32 {
@@ -1528,7 +1621,7 @@ type Priority struct {
 
 func (x *Priority) Reset() {
 	*x = Priority{}
-	mi := &file_node_control_control_proto_msgTypes[24]
+	mi := &file_node_control_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1540,7 +1633,7 @@ func (x *Priority) String() string {
 func (*Priority) ProtoMessage() {}
 
 func (x *Priority) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[24]
+	mi := &file_node_control_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1553,7 +1646,7 @@ func (x *Priority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Priority.ProtoReflect.Descriptor instead.
 func (*Priority) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{24}
+	return file_node_control_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Priority) GetPeer() string {
@@ -1585,7 +1678,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_node_control_control_proto_msgTypes[25]
+	mi := &file_node_control_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1690,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[25]
+	mi := &file_node_control_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1703,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{25}
+	return file_node_control_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ConfigureRequest) GetRepo() string {
@@ -1672,7 +1765,7 @@ type RemoveRepoRequest struct {
 
 func (x *RemoveRepoRequest) Reset() {
 	*x = RemoveRepoRequest{}
-	mi := &file_node_control_control_proto_msgTypes[26]
+	mi := &file_node_control_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1684,7 +1777,7 @@ func (x *RemoveRepoRequest) String() string {
 func (*RemoveRepoRequest) ProtoMessage() {}
 
 func (x *RemoveRepoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[26]
+	mi := &file_node_control_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1697,7 +1790,7 @@ func (x *RemoveRepoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepoRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRepoRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{26}
+	return file_node_control_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RemoveRepoRequest) GetRepo() string {
@@ -1716,13 +1809,14 @@ func (x *RemoveRepoRequest) GetReason() string {
 
 type RemoveRepoReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Commit        *Commit                `protobuf:"bytes,1,opt,name=commit,proto3" json:"commit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RemoveRepoReply) Reset() {
 	*x = RemoveRepoReply{}
-	mi := &file_node_control_control_proto_msgTypes[27]
+	mi := &file_node_control_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1828,7 @@ func (x *RemoveRepoReply) String() string {
 func (*RemoveRepoReply) ProtoMessage() {}
 
 func (x *RemoveRepoReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[27]
+	mi := &file_node_control_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1841,14 @@ func (x *RemoveRepoReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepoReply.ProtoReflect.Descriptor instead.
 func (*RemoveRepoReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{27}
+	return file_node_control_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RemoveRepoReply) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
 }
 
 type Replica struct {
@@ -1763,7 +1864,7 @@ type Replica struct {
 
 func (x *Replica) Reset() {
 	*x = Replica{}
-	mi := &file_node_control_control_proto_msgTypes[28]
+	mi := &file_node_control_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1775,7 +1876,7 @@ func (x *Replica) String() string {
 func (*Replica) ProtoMessage() {}
 
 func (x *Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[28]
+	mi := &file_node_control_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1788,7 +1889,7 @@ func (x *Replica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replica.ProtoReflect.Descriptor instead.
 func (*Replica) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{28}
+	return file_node_control_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Replica) GetPeer() string {
@@ -1838,7 +1939,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_node_control_control_proto_msgTypes[29]
+	mi := &file_node_control_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +1951,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[29]
+	mi := &file_node_control_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,7 +1964,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{29}
+	return file_node_control_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Lock) GetOwner() string {
@@ -1903,7 +2004,7 @@ type PullRequest struct {
 
 func (x *PullRequest) Reset() {
 	*x = PullRequest{}
-	mi := &file_node_control_control_proto_msgTypes[30]
+	mi := &file_node_control_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +2016,7 @@ func (x *PullRequest) String() string {
 func (*PullRequest) ProtoMessage() {}
 
 func (x *PullRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[30]
+	mi := &file_node_control_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +2029,7 @@ func (x *PullRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullRequest.ProtoReflect.Descriptor instead.
 func (*PullRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{30}
+	return file_node_control_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PullRequest) GetRepo() string {
@@ -1950,7 +2051,7 @@ type PullReply struct {
 
 func (x *PullReply) Reset() {
 	*x = PullReply{}
-	mi := &file_node_control_control_proto_msgTypes[31]
+	mi := &file_node_control_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1962,7 +2063,7 @@ func (x *PullReply) String() string {
 func (*PullReply) ProtoMessage() {}
 
 func (x *PullReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[31]
+	mi := &file_node_control_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1975,7 +2076,7 @@ func (x *PullReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullReply.ProtoReflect.Descriptor instead.
 func (*PullReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{31}
+	return file_node_control_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PullReply) GetPeer() string {
@@ -2015,7 +2116,7 @@ type LeaderRequest struct {
 
 func (x *LeaderRequest) Reset() {
 	*x = LeaderRequest{}
-	mi := &file_node_control_control_proto_msgTypes[32]
+	mi := &file_node_control_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2128,7 @@ func (x *LeaderRequest) String() string {
 func (*LeaderRequest) ProtoMessage() {}
 
 func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[32]
+	mi := &file_node_control_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2141,7 @@ func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderRequest.ProtoReflect.Descriptor instead.
 func (*LeaderRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{32}
+	return file_node_control_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LeaderRequest) GetRepo() string {
@@ -2061,7 +2162,7 @@ type LeaderReply struct {
 
 func (x *LeaderReply) Reset() {
 	*x = LeaderReply{}
-	mi := &file_node_control_control_proto_msgTypes[33]
+	mi := &file_node_control_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2174,7 @@ func (x *LeaderReply) String() string {
 func (*LeaderReply) ProtoMessage() {}
 
 func (x *LeaderReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[33]
+	mi := &file_node_control_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2187,7 @@ func (x *LeaderReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderReply.ProtoReflect.Descriptor instead.
 func (*LeaderReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{33}
+	return file_node_control_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LeaderReply) GetPeer() string {
@@ -2122,7 +2223,7 @@ type AcquireLockRequest struct {
 
 func (x *AcquireLockRequest) Reset() {
 	*x = AcquireLockRequest{}
-	mi := &file_node_control_control_proto_msgTypes[34]
+	mi := &file_node_control_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +2235,7 @@ func (x *AcquireLockRequest) String() string {
 func (*AcquireLockRequest) ProtoMessage() {}
 
 func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[34]
+	mi := &file_node_control_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,7 +2248,7 @@ func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockRequest.ProtoReflect.Descriptor instead.
 func (*AcquireLockRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{34}
+	return file_node_control_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *AcquireLockRequest) GetRepo() string {
@@ -2188,7 +2289,7 @@ type ReleaseLockRequest struct {
 
 func (x *ReleaseLockRequest) Reset() {
 	*x = ReleaseLockRequest{}
-	mi := &file_node_control_control_proto_msgTypes[35]
+	mi := &file_node_control_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2301,7 @@ func (x *ReleaseLockRequest) String() string {
 func (*ReleaseLockRequest) ProtoMessage() {}
 
 func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[35]
+	mi := &file_node_control_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2314,7 @@ func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseLockRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{35}
+	return file_node_control_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReleaseLockRequest) GetRepo() string {
@@ -2233,13 +2334,14 @@ func (x *ReleaseLockRequest) GetToken() uint64 {
 type LockReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Lock          *Lock                  `protobuf:"bytes,1,opt,name=lock,proto3" json:"lock,omitempty"`
+	Commit        *Commit                `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LockReply) Reset() {
 	*x = LockReply{}
-	mi := &file_node_control_control_proto_msgTypes[36]
+	mi := &file_node_control_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2251,7 +2353,7 @@ func (x *LockReply) String() string {
 func (*LockReply) ProtoMessage() {}
 
 func (x *LockReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[36]
+	mi := &file_node_control_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2264,12 +2366,19 @@ func (x *LockReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockReply.ProtoReflect.Descriptor instead.
 func (*LockReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{36}
+	return file_node_control_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LockReply) GetLock() *Lock {
 	if x != nil {
 		return x.Lock
+	}
+	return nil
+}
+
+func (x *LockReply) GetCommit() *Commit {
+	if x != nil {
+		return x.Commit
 	}
 	return nil
 }
@@ -2283,7 +2392,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_node_control_control_proto_msgTypes[37]
+	mi := &file_node_control_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2404,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[37]
+	mi := &file_node_control_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2417,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{37}
+	return file_node_control_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WatchRequest) GetRepo() string {
@@ -2336,7 +2445,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_node_control_control_proto_msgTypes[38]
+	mi := &file_node_control_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2457,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[38]
+	mi := &file_node_control_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2470,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{38}
+	return file_node_control_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Event) GetRepo() string {
@@ -2445,7 +2554,7 @@ type RefChange struct {
 
 func (x *RefChange) Reset() {
 	*x = RefChange{}
-	mi := &file_node_control_control_proto_msgTypes[39]
+	mi := &file_node_control_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2566,7 @@ func (x *RefChange) String() string {
 func (*RefChange) ProtoMessage() {}
 
 func (x *RefChange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[39]
+	mi := &file_node_control_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2579,7 @@ func (x *RefChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefChange.ProtoReflect.Descriptor instead.
 func (*RefChange) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{39}
+	return file_node_control_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *RefChange) GetName() string {
@@ -2507,7 +2616,7 @@ type SessionBytes struct {
 
 func (x *SessionBytes) Reset() {
 	*x = SessionBytes{}
-	mi := &file_node_control_control_proto_msgTypes[40]
+	mi := &file_node_control_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2628,7 @@ func (x *SessionBytes) String() string {
 func (*SessionBytes) ProtoMessage() {}
 
 func (x *SessionBytes) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[40]
+	mi := &file_node_control_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2641,7 @@ func (x *SessionBytes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionBytes.ProtoReflect.Descriptor instead.
 func (*SessionBytes) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{40}
+	return file_node_control_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SessionBytes) GetRepo() string {
@@ -2580,7 +2689,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_node_control_control_proto_msgTypes[41]
+	mi := &file_node_control_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2701,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[41]
+	mi := &file_node_control_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2714,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{41}
+	return file_node_control_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LogRequest) GetRepo() string {
@@ -2634,7 +2743,7 @@ type LogReply struct {
 
 func (x *LogReply) Reset() {
 	*x = LogReply{}
-	mi := &file_node_control_control_proto_msgTypes[42]
+	mi := &file_node_control_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2646,7 +2755,7 @@ func (x *LogReply) String() string {
 func (*LogReply) ProtoMessage() {}
 
 func (x *LogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[42]
+	mi := &file_node_control_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2659,7 +2768,7 @@ func (x *LogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
 func (*LogReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{42}
+	return file_node_control_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LogReply) GetFirst() uint64 {
@@ -2705,7 +2814,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_node_control_control_proto_msgTypes[43]
+	mi := &file_node_control_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2826,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[43]
+	mi := &file_node_control_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2839,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{43}
+	return file_node_control_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *LogEntry) GetIndex() uint64 {
@@ -2795,7 +2904,7 @@ type LogChange struct {
 
 func (x *LogChange) Reset() {
 	*x = LogChange{}
-	mi := &file_node_control_control_proto_msgTypes[44]
+	mi := &file_node_control_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2807,7 +2916,7 @@ func (x *LogChange) String() string {
 func (*LogChange) ProtoMessage() {}
 
 func (x *LogChange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[44]
+	mi := &file_node_control_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2820,7 +2929,7 @@ func (x *LogChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChange.ProtoReflect.Descriptor instead.
 func (*LogChange) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{44}
+	return file_node_control_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LogChange) GetKind() string {
@@ -2867,7 +2976,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[45]
+	mi := &file_node_control_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +2988,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[45]
+	mi := &file_node_control_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +3001,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{45}
+	return file_node_control_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WhyRequest) GetRepo() string {
@@ -2912,7 +3021,7 @@ type WhyReply struct {
 
 func (x *WhyReply) Reset() {
 	*x = WhyReply{}
-	mi := &file_node_control_control_proto_msgTypes[46]
+	mi := &file_node_control_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2924,7 +3033,7 @@ func (x *WhyReply) String() string {
 func (*WhyReply) ProtoMessage() {}
 
 func (x *WhyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[46]
+	mi := &file_node_control_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2937,7 +3046,7 @@ func (x *WhyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
 func (*WhyReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{46}
+	return file_node_control_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *WhyReply) GetRepo() *Repo {
@@ -2965,7 +3074,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_node_control_control_proto_msgTypes[47]
+	mi := &file_node_control_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3086,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[47]
+	mi := &file_node_control_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3099,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{47}
+	return file_node_control_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Reason) GetWhat() string {
@@ -3024,7 +3133,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[48]
+	mi := &file_node_control_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3036,7 +3145,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[48]
+	mi := &file_node_control_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3049,7 +3158,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{48}
+	return file_node_control_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *VerifyRequest) GetRepo() string {
@@ -3082,7 +3191,7 @@ type VerifyReply struct {
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_node_control_control_proto_msgTypes[49]
+	mi := &file_node_control_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3094,7 +3203,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[49]
+	mi := &file_node_control_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3107,7 +3216,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{49}
+	return file_node_control_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *VerifyReply) GetPeer() string {
@@ -3177,7 +3286,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_node_control_control_proto_msgTypes[50]
+	mi := &file_node_control_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3189,7 +3298,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[50]
+	mi := &file_node_control_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3202,7 +3311,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{50}
+	return file_node_control_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Finding) GetPart() string {
@@ -3237,7 +3346,7 @@ type SignQuestion struct {
 
 func (x *SignQuestion) Reset() {
 	*x = SignQuestion{}
-	mi := &file_node_control_control_proto_msgTypes[51]
+	mi := &file_node_control_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3249,7 +3358,7 @@ func (x *SignQuestion) String() string {
 func (*SignQuestion) ProtoMessage() {}
 
 func (x *SignQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[51]
+	mi := &file_node_control_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3262,7 +3371,7 @@ func (x *SignQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignQuestion.ProtoReflect.Descriptor instead.
 func (*SignQuestion) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{51}
+	return file_node_control_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SignQuestion) GetNumber() uint64 {
@@ -3298,7 +3407,7 @@ type SignAnswer struct {
 
 func (x *SignAnswer) Reset() {
 	*x = SignAnswer{}
-	mi := &file_node_control_control_proto_msgTypes[52]
+	mi := &file_node_control_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3310,7 +3419,7 @@ func (x *SignAnswer) String() string {
 func (*SignAnswer) ProtoMessage() {}
 
 func (x *SignAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[52]
+	mi := &file_node_control_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3323,7 +3432,7 @@ func (x *SignAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAnswer.ProtoReflect.Descriptor instead.
 func (*SignAnswer) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{52}
+	return file_node_control_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SignAnswer) GetNumber() uint64 {
@@ -3420,7 +3529,7 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x0eListReposReply\x12+\n" +
 	"\x05repos\x18\x01 \x03(\v2\x15.peer.control.v1.RepoR\x05repos\"%\n" +
 	"\x0fShowRepoRequest\x12\x12\n" +
-	"\x04repo\x18\x01 \x01(\tR\x04repo\"\x92\x04\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\"\xc3\x04\n" +
 	"\x04Repo\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -3440,7 +3549,16 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x0fremoved_unix_ms\x18\x0f \x01(\x03R\rremovedUnixMs\x12/\n" +
 	"\x06policy\x18\x12 \x01(\v2\x17.peer.control.v1.PolicyR\x06policy\x12\x18\n" +
 	"\aprivate\x18\x13 \x01(\bR\aprivate\x12\x12\n" +
-	"\x04head\x18\x18 \x01(\tR\x04head\"<\n" +
+	"\x04head\x18\x18 \x01(\tR\x04head\x12/\n" +
+	"\x06commit\x18\x19 \x01(\v2\x17.peer.control.v1.CommitR\x06commit\"\xa9\x01\n" +
+	"\x06Commit\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x18\n" +
+	"\adurable\x18\x02 \x01(\rR\adurable\x12\x1a\n" +
+	"\breplicas\x18\x03 \x01(\rR\breplicas\x12\x18\n" +
+	"\areceipt\x18\x04 \x01(\tR\areceipt\x12\x1d\n" +
+	"\n" +
+	"no_receipt\x18\x05 \x01(\tR\tnoReceipt\x12\x1a\n" +
+	"\bwarnings\x18\x06 \x03(\tR\bwarnings\"<\n" +
 	"\x0eSetHeadRequest\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\"\x91\x01\n" +
@@ -3487,8 +3605,9 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x05_stay\"?\n" +
 	"\x11RemoveRepoRequest\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x11\n" +
-	"\x0fRemoveRepoReply\"v\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"B\n" +
+	"\x0fRemoveRepoReply\x12/\n" +
+	"\x06commit\x18\x01 \x01(\v2\x17.peer.control.v1.CommitR\x06commit\"v\n" +
 	"\aReplica\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\tR\x04peer\x12\x14\n" +
 	"\x05alive\x18\x02 \x01(\bR\x05alive\x12\x17\n" +
@@ -3520,9 +3639,10 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x05token\x18\x04 \x01(\x04R\x05token\">\n" +
 	"\x12ReleaseLockRequest\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x14\n" +
-	"\x05token\x18\x02 \x01(\x04R\x05token\"6\n" +
+	"\x05token\x18\x02 \x01(\x04R\x05token\"g\n" +
 	"\tLockReply\x12)\n" +
-	"\x04lock\x18\x01 \x01(\v2\x15.peer.control.v1.LockR\x04lock\"\"\n" +
+	"\x04lock\x18\x01 \x01(\v2\x15.peer.control.v1.LockR\x04lock\x12/\n" +
+	"\x06commit\x18\x02 \x01(\v2\x17.peer.control.v1.CommitR\x06commit\"\"\n" +
 	"\fWatchRequest\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\"\xfe\x01\n" +
 	"\x05Event\x12\x12\n" +
@@ -3643,7 +3763,7 @@ func file_node_control_control_proto_rawDescGZIP() []byte {
 	return file_node_control_control_proto_rawDescData
 }
 
-var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_node_control_control_proto_goTypes = []any{
 	(*PingRequest)(nil),            // 0: peer.control.v1.PingRequest
 	(*PingReply)(nil),              // 1: peer.control.v1.PingReply
@@ -3663,41 +3783,42 @@ var file_node_control_control_proto_goTypes = []any{
 	(*ListReposReply)(nil),         // 15: peer.control.v1.ListReposReply
 	(*ShowRepoRequest)(nil),        // 16: peer.control.v1.ShowRepoRequest
 	(*Repo)(nil),                   // 17: peer.control.v1.Repo
-	(*SetHeadRequest)(nil),         // 18: peer.control.v1.SetHeadRequest
-	(*Policy)(nil),                 // 19: peer.control.v1.Policy
-	(*Grant)(nil),                  // 20: peer.control.v1.Grant
-	(*Protection)(nil),             // 21: peer.control.v1.Protection
-	(*ChangePolicyRequest)(nil),    // 22: peer.control.v1.ChangePolicyRequest
-	(*Wanted)(nil),                 // 23: peer.control.v1.Wanted
-	(*Priority)(nil),               // 24: peer.control.v1.Priority
-	(*ConfigureRequest)(nil),       // 25: peer.control.v1.ConfigureRequest
-	(*RemoveRepoRequest)(nil),      // 26: peer.control.v1.RemoveRepoRequest
-	(*RemoveRepoReply)(nil),        // 27: peer.control.v1.RemoveRepoReply
-	(*Replica)(nil),                // 28: peer.control.v1.Replica
-	(*Lock)(nil),                   // 29: peer.control.v1.Lock
-	(*PullRequest)(nil),            // 30: peer.control.v1.PullRequest
-	(*PullReply)(nil),              // 31: peer.control.v1.PullReply
-	(*LeaderRequest)(nil),          // 32: peer.control.v1.LeaderRequest
-	(*LeaderReply)(nil),            // 33: peer.control.v1.LeaderReply
-	(*AcquireLockRequest)(nil),     // 34: peer.control.v1.AcquireLockRequest
-	(*ReleaseLockRequest)(nil),     // 35: peer.control.v1.ReleaseLockRequest
-	(*LockReply)(nil),              // 36: peer.control.v1.LockReply
-	(*WatchRequest)(nil),           // 37: peer.control.v1.WatchRequest
-	(*Event)(nil),                  // 38: peer.control.v1.Event
-	(*RefChange)(nil),              // 39: peer.control.v1.RefChange
-	(*SessionBytes)(nil),           // 40: peer.control.v1.SessionBytes
-	(*LogRequest)(nil),             // 41: peer.control.v1.LogRequest
-	(*LogReply)(nil),               // 42: peer.control.v1.LogReply
-	(*LogEntry)(nil),               // 43: peer.control.v1.LogEntry
-	(*LogChange)(nil),              // 44: peer.control.v1.LogChange
-	(*WhyRequest)(nil),             // 45: peer.control.v1.WhyRequest
-	(*WhyReply)(nil),               // 46: peer.control.v1.WhyReply
-	(*Reason)(nil),                 // 47: peer.control.v1.Reason
-	(*VerifyRequest)(nil),          // 48: peer.control.v1.VerifyRequest
-	(*VerifyReply)(nil),            // 49: peer.control.v1.VerifyReply
-	(*Finding)(nil),                // 50: peer.control.v1.Finding
-	(*SignQuestion)(nil),           // 51: peer.control.v1.SignQuestion
-	(*SignAnswer)(nil),             // 52: peer.control.v1.SignAnswer
+	(*Commit)(nil),                 // 18: peer.control.v1.Commit
+	(*SetHeadRequest)(nil),         // 19: peer.control.v1.SetHeadRequest
+	(*Policy)(nil),                 // 20: peer.control.v1.Policy
+	(*Grant)(nil),                  // 21: peer.control.v1.Grant
+	(*Protection)(nil),             // 22: peer.control.v1.Protection
+	(*ChangePolicyRequest)(nil),    // 23: peer.control.v1.ChangePolicyRequest
+	(*Wanted)(nil),                 // 24: peer.control.v1.Wanted
+	(*Priority)(nil),               // 25: peer.control.v1.Priority
+	(*ConfigureRequest)(nil),       // 26: peer.control.v1.ConfigureRequest
+	(*RemoveRepoRequest)(nil),      // 27: peer.control.v1.RemoveRepoRequest
+	(*RemoveRepoReply)(nil),        // 28: peer.control.v1.RemoveRepoReply
+	(*Replica)(nil),                // 29: peer.control.v1.Replica
+	(*Lock)(nil),                   // 30: peer.control.v1.Lock
+	(*PullRequest)(nil),            // 31: peer.control.v1.PullRequest
+	(*PullReply)(nil),              // 32: peer.control.v1.PullReply
+	(*LeaderRequest)(nil),          // 33: peer.control.v1.LeaderRequest
+	(*LeaderReply)(nil),            // 34: peer.control.v1.LeaderReply
+	(*AcquireLockRequest)(nil),     // 35: peer.control.v1.AcquireLockRequest
+	(*ReleaseLockRequest)(nil),     // 36: peer.control.v1.ReleaseLockRequest
+	(*LockReply)(nil),              // 37: peer.control.v1.LockReply
+	(*WatchRequest)(nil),           // 38: peer.control.v1.WatchRequest
+	(*Event)(nil),                  // 39: peer.control.v1.Event
+	(*RefChange)(nil),              // 40: peer.control.v1.RefChange
+	(*SessionBytes)(nil),           // 41: peer.control.v1.SessionBytes
+	(*LogRequest)(nil),             // 42: peer.control.v1.LogRequest
+	(*LogReply)(nil),               // 43: peer.control.v1.LogReply
+	(*LogEntry)(nil),               // 44: peer.control.v1.LogEntry
+	(*LogChange)(nil),              // 45: peer.control.v1.LogChange
+	(*WhyRequest)(nil),             // 46: peer.control.v1.WhyRequest
+	(*WhyReply)(nil),               // 47: peer.control.v1.WhyReply
+	(*Reason)(nil),                 // 48: peer.control.v1.Reason
+	(*VerifyRequest)(nil),          // 49: peer.control.v1.VerifyRequest
+	(*VerifyReply)(nil),            // 50: peer.control.v1.VerifyReply
+	(*Finding)(nil),                // 51: peer.control.v1.Finding
+	(*SignQuestion)(nil),           // 52: peer.control.v1.SignQuestion
+	(*SignAnswer)(nil),             // 53: peer.control.v1.SignAnswer
 }
 var file_node_control_control_proto_depIdxs = []int32{
 	4,  // 0: peer.control.v1.StatusReply.peers:type_name -> peer.control.v1.ConnectedPeer
@@ -3706,72 +3827,75 @@ var file_node_control_control_proto_depIdxs = []int32{
 	9,  // 3: peer.control.v1.InviteReply.invitation:type_name -> peer.control.v1.Invitation
 	9,  // 4: peer.control.v1.ListInvitationsReply.invitations:type_name -> peer.control.v1.Invitation
 	17, // 5: peer.control.v1.ListReposReply.repos:type_name -> peer.control.v1.Repo
-	28, // 6: peer.control.v1.Repo.replicas:type_name -> peer.control.v1.Replica
-	29, // 7: peer.control.v1.Repo.lock:type_name -> peer.control.v1.Lock
-	23, // 8: peer.control.v1.Repo.wanted:type_name -> peer.control.v1.Wanted
-	19, // 9: peer.control.v1.Repo.policy:type_name -> peer.control.v1.Policy
-	20, // 10: peer.control.v1.Policy.grants:type_name -> peer.control.v1.Grant
-	21, // 11: peer.control.v1.Policy.protections:type_name -> peer.control.v1.Protection
-	20, // 12: peer.control.v1.ChangePolicyRequest.grants:type_name -> peer.control.v1.Grant
-	21, // 13: peer.control.v1.ChangePolicyRequest.protect:type_name -> peer.control.v1.Protection
-	24, // 14: peer.control.v1.Wanted.priorities:type_name -> peer.control.v1.Priority
-	24, // 15: peer.control.v1.ConfigureRequest.priorities:type_name -> peer.control.v1.Priority
-	29, // 16: peer.control.v1.LockReply.lock:type_name -> peer.control.v1.Lock
-	39, // 17: peer.control.v1.Event.refs:type_name -> peer.control.v1.RefChange
-	43, // 18: peer.control.v1.LogReply.entries:type_name -> peer.control.v1.LogEntry
-	44, // 19: peer.control.v1.LogEntry.changes:type_name -> peer.control.v1.LogChange
-	17, // 20: peer.control.v1.WhyReply.repo:type_name -> peer.control.v1.Repo
-	47, // 21: peer.control.v1.WhyReply.reasons:type_name -> peer.control.v1.Reason
-	50, // 22: peer.control.v1.VerifyReply.findings:type_name -> peer.control.v1.Finding
-	0,  // 23: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
-	2,  // 24: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
-	5,  // 25: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
-	14, // 26: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
-	16, // 27: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
-	30, // 28: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
-	32, // 29: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
-	34, // 30: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
-	35, // 31: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
-	25, // 32: peer.control.v1.Peer.Configure:input_type -> peer.control.v1.ConfigureRequest
-	22, // 33: peer.control.v1.Peer.ChangePolicy:input_type -> peer.control.v1.ChangePolicyRequest
-	18, // 34: peer.control.v1.Peer.SetHead:input_type -> peer.control.v1.SetHeadRequest
-	26, // 35: peer.control.v1.Peer.RemoveRepo:input_type -> peer.control.v1.RemoveRepoRequest
-	37, // 36: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
-	41, // 37: peer.control.v1.Peer.Log:input_type -> peer.control.v1.LogRequest
-	45, // 38: peer.control.v1.Peer.Why:input_type -> peer.control.v1.WhyRequest
-	48, // 39: peer.control.v1.Peer.Verify:input_type -> peer.control.v1.VerifyRequest
-	7,  // 40: peer.control.v1.Peer.Invite:input_type -> peer.control.v1.InviteRequest
-	10, // 41: peer.control.v1.Peer.ListInvitations:input_type -> peer.control.v1.ListInvitationsRequest
-	12, // 42: peer.control.v1.Peer.Withdraw:input_type -> peer.control.v1.WithdrawRequest
-	52, // 43: peer.control.v1.Peer.SignAs:input_type -> peer.control.v1.SignAnswer
-	40, // 44: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
-	1,  // 45: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
-	3,  // 46: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
-	6,  // 47: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
-	15, // 48: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
-	17, // 49: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
-	31, // 50: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
-	33, // 51: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
-	36, // 52: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
-	36, // 53: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
-	17, // 54: peer.control.v1.Peer.Configure:output_type -> peer.control.v1.Repo
-	17, // 55: peer.control.v1.Peer.ChangePolicy:output_type -> peer.control.v1.Repo
-	17, // 56: peer.control.v1.Peer.SetHead:output_type -> peer.control.v1.Repo
-	27, // 57: peer.control.v1.Peer.RemoveRepo:output_type -> peer.control.v1.RemoveRepoReply
-	38, // 58: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
-	42, // 59: peer.control.v1.Peer.Log:output_type -> peer.control.v1.LogReply
-	46, // 60: peer.control.v1.Peer.Why:output_type -> peer.control.v1.WhyReply
-	49, // 61: peer.control.v1.Peer.Verify:output_type -> peer.control.v1.VerifyReply
-	8,  // 62: peer.control.v1.Peer.Invite:output_type -> peer.control.v1.InviteReply
-	11, // 63: peer.control.v1.Peer.ListInvitations:output_type -> peer.control.v1.ListInvitationsReply
-	13, // 64: peer.control.v1.Peer.Withdraw:output_type -> peer.control.v1.WithdrawReply
-	51, // 65: peer.control.v1.Peer.SignAs:output_type -> peer.control.v1.SignQuestion
-	40, // 66: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
-	45, // [45:67] is the sub-list for method output_type
-	23, // [23:45] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	29, // 6: peer.control.v1.Repo.replicas:type_name -> peer.control.v1.Replica
+	30, // 7: peer.control.v1.Repo.lock:type_name -> peer.control.v1.Lock
+	24, // 8: peer.control.v1.Repo.wanted:type_name -> peer.control.v1.Wanted
+	20, // 9: peer.control.v1.Repo.policy:type_name -> peer.control.v1.Policy
+	18, // 10: peer.control.v1.Repo.commit:type_name -> peer.control.v1.Commit
+	21, // 11: peer.control.v1.Policy.grants:type_name -> peer.control.v1.Grant
+	22, // 12: peer.control.v1.Policy.protections:type_name -> peer.control.v1.Protection
+	21, // 13: peer.control.v1.ChangePolicyRequest.grants:type_name -> peer.control.v1.Grant
+	22, // 14: peer.control.v1.ChangePolicyRequest.protect:type_name -> peer.control.v1.Protection
+	25, // 15: peer.control.v1.Wanted.priorities:type_name -> peer.control.v1.Priority
+	25, // 16: peer.control.v1.ConfigureRequest.priorities:type_name -> peer.control.v1.Priority
+	18, // 17: peer.control.v1.RemoveRepoReply.commit:type_name -> peer.control.v1.Commit
+	30, // 18: peer.control.v1.LockReply.lock:type_name -> peer.control.v1.Lock
+	18, // 19: peer.control.v1.LockReply.commit:type_name -> peer.control.v1.Commit
+	40, // 20: peer.control.v1.Event.refs:type_name -> peer.control.v1.RefChange
+	44, // 21: peer.control.v1.LogReply.entries:type_name -> peer.control.v1.LogEntry
+	45, // 22: peer.control.v1.LogEntry.changes:type_name -> peer.control.v1.LogChange
+	17, // 23: peer.control.v1.WhyReply.repo:type_name -> peer.control.v1.Repo
+	48, // 24: peer.control.v1.WhyReply.reasons:type_name -> peer.control.v1.Reason
+	51, // 25: peer.control.v1.VerifyReply.findings:type_name -> peer.control.v1.Finding
+	0,  // 26: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
+	2,  // 27: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
+	5,  // 28: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
+	14, // 29: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
+	16, // 30: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
+	31, // 31: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
+	33, // 32: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
+	35, // 33: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
+	36, // 34: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
+	26, // 35: peer.control.v1.Peer.Configure:input_type -> peer.control.v1.ConfigureRequest
+	23, // 36: peer.control.v1.Peer.ChangePolicy:input_type -> peer.control.v1.ChangePolicyRequest
+	19, // 37: peer.control.v1.Peer.SetHead:input_type -> peer.control.v1.SetHeadRequest
+	27, // 38: peer.control.v1.Peer.RemoveRepo:input_type -> peer.control.v1.RemoveRepoRequest
+	38, // 39: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
+	42, // 40: peer.control.v1.Peer.Log:input_type -> peer.control.v1.LogRequest
+	46, // 41: peer.control.v1.Peer.Why:input_type -> peer.control.v1.WhyRequest
+	49, // 42: peer.control.v1.Peer.Verify:input_type -> peer.control.v1.VerifyRequest
+	7,  // 43: peer.control.v1.Peer.Invite:input_type -> peer.control.v1.InviteRequest
+	10, // 44: peer.control.v1.Peer.ListInvitations:input_type -> peer.control.v1.ListInvitationsRequest
+	12, // 45: peer.control.v1.Peer.Withdraw:input_type -> peer.control.v1.WithdrawRequest
+	53, // 46: peer.control.v1.Peer.SignAs:input_type -> peer.control.v1.SignAnswer
+	41, // 47: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
+	1,  // 48: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
+	3,  // 49: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
+	6,  // 50: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
+	15, // 51: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
+	17, // 52: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
+	32, // 53: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
+	34, // 54: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
+	37, // 55: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
+	37, // 56: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
+	17, // 57: peer.control.v1.Peer.Configure:output_type -> peer.control.v1.Repo
+	17, // 58: peer.control.v1.Peer.ChangePolicy:output_type -> peer.control.v1.Repo
+	17, // 59: peer.control.v1.Peer.SetHead:output_type -> peer.control.v1.Repo
+	28, // 60: peer.control.v1.Peer.RemoveRepo:output_type -> peer.control.v1.RemoveRepoReply
+	39, // 61: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
+	43, // 62: peer.control.v1.Peer.Log:output_type -> peer.control.v1.LogReply
+	47, // 63: peer.control.v1.Peer.Why:output_type -> peer.control.v1.WhyReply
+	50, // 64: peer.control.v1.Peer.Verify:output_type -> peer.control.v1.VerifyReply
+	8,  // 65: peer.control.v1.Peer.Invite:output_type -> peer.control.v1.InviteReply
+	11, // 66: peer.control.v1.Peer.ListInvitations:output_type -> peer.control.v1.ListInvitationsReply
+	13, // 67: peer.control.v1.Peer.Withdraw:output_type -> peer.control.v1.WithdrawReply
+	52, // 68: peer.control.v1.Peer.SignAs:output_type -> peer.control.v1.SignQuestion
+	41, // 69: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
+	48, // [48:70] is the sub-list for method output_type
+	26, // [26:48] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_node_control_control_proto_init() }
@@ -3779,14 +3903,14 @@ func file_node_control_control_proto_init() {
 	if File_node_control_control_proto != nil {
 		return
 	}
-	file_node_control_control_proto_msgTypes[25].OneofWrappers = []any{}
+	file_node_control_control_proto_msgTypes[26].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_control_control_proto_rawDesc), len(file_node_control_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   53,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

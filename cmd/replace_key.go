@@ -137,13 +137,17 @@ var revokedRole = replica.AccessName(wire.Access_ACCESS_REVOKED)
 // holds says whether a role is one to hand on.
 func holds(role string) bool { return role != "" && role != revokedRole }
 
-// revoke revokes a key in a repository, in the name of this home's user.
+// revoke revokes a key in a repository, in the name of this home's user. What is revoked
+// stays so: then there is nothing to do.
 func (a *app) revoke(ctx context.Context, repo RepoRef, key identity.PublicKey) (*pb.Commit, error) {
 	by, err := a.home.User()
 	if err != nil {
 		return nil, err
 	}
 	return a.replaceKey(ctx, repo, by, func(_ *replica.Genesis, shown *pb.Repo) (*wire.ReplaceKey, error) {
+		if roleIn(shown, key) == revokedRole {
+			return nil, nil
+		}
 		return &wire.ReplaceKey{OldVersion: shown.GetPolicy().GetVersion(), Old: key[:]}, nil
 	})
 }

@@ -215,7 +215,16 @@ func (b *backend) SetHead(ctx context.Context, r *pb.SetHeadRequest) (*pb.Repo, 
 	if err != nil {
 		return nil, err
 	}
-	return b.changed(ctx)(n.SetHead(ctx, id, node.BranchRef(r.GetBranch())))
+	branch, err := node.BranchRef(r.GetBranch())
+	if err != nil {
+		return nil, err
+	}
+	info, done, err := n.SetHead(ctx, id, branch)
+	repo, err := b.changed(ctx)(info, done, err)
+	if err == nil && info.Unborn {
+		warnUnborn(repo)
+	}
+	return repo, err
 }
 
 func (b *backend) RemoveRepo(ctx context.Context, r *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {

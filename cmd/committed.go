@@ -16,13 +16,15 @@ type commitJSON struct {
 	Replicas  uint32 `json:"replicas"`
 	Receipt   string `json:"receipt,omitempty"`    // the file that proves it
 	NoReceipt string `json:"no_receipt,omitempty"` // why the leader's word is all
+
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func commitJSONOf(c *pb.Commit) *commitJSON {
 	if c == nil {
 		return nil
 	}
-	return &commitJSON{Index: c.GetIndex(), Durable: c.GetDurable(), Replicas: c.GetReplicas(), Receipt: c.GetReceipt(), NoReceipt: c.GetNoReceipt()}
+	return &commitJSON{Index: c.GetIndex(), Durable: c.GetDurable(), Replicas: c.GetReplicas(), Receipt: c.GetReceipt(), NoReceipt: c.GetNoReceipt(), Warnings: c.GetWarnings()}
 }
 
 // commitOf says where in the log a transaction is; nil: nothing is known of one.

@@ -280,9 +280,13 @@ func (n *fakeNode) SetHead(_ context.Context, q *pb.SetHeadRequest) (*pb.Repo, e
 	if err != nil {
 		return nil, err
 	}
+	branch, err := node.BranchRef(q.GetBranch())
+	if err != nil {
+		return nil, err
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r.Head = node.BranchRef(q.GetBranch())
+	r.Head = branch
 	return r, nil
 }
 

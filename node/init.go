@@ -16,7 +16,7 @@ type InitOptions struct {
 	Replicas      int               // 0: three
 	On            []identity.PeerID // empty: placement chooses
 	ObjectFormat  string            // empty: sha1
-	DefaultBranch string            // empty: main
+	DefaultBranch string            // with or without refs/heads/; empty: main
 	Private       bool
 }
 
@@ -46,7 +46,7 @@ func (n *Node) Init(ctx context.Context, o InitOptions) (Info, error) {
 	public := n.cfg.User.Public()
 	genesis, err := replica.NewGenesis(n.cfg.User, &wire.Genesis{
 		Owner: public[:], Name: o.Name, ObjectFormat: o.ObjectFormat,
-		DefaultBranch: "refs/heads/" + o.DefaultBranch, Members: members,
+		DefaultBranch: o.DefaultBranch, Members: members,
 		Policy: &wire.Policy{Version: 1}, CreatedUnixMs: time.Now().UnixMilli(), Private: o.Private,
 	})
 	if err != nil {
@@ -90,10 +90,9 @@ func (n *Node) checkInit(o *InitOptions) error {
 	if o.ObjectFormat != replica.SHA1 && o.ObjectFormat != replica.SHA256 {
 		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, fmt.Sprintf("unknown object format %.40q", o.ObjectFormat), "use sha1 or sha256")
 	}
-	if err := n.rules.CheckRefName("refs/heads/" + o.DefaultBranch); err != nil {
-		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, err.Error(), "for example: --default-branch main")
-	}
-	return nil
+	var err error
+	o.DefaultBranch, err = BranchRef(o.DefaultBranch)
+	return err
 }
 
 func checkReplicas(o *InitOptions) error {

@@ -53,6 +53,7 @@ func TestInitRefusals(t *testing.T) {
 		"more than there are":  {node.InitOptions{Name: "x", Replicas: 5}, noQuorum},
 		"an unknown format":    {node.InitOptions{Name: "x", ObjectFormat: "md5"}, badRequest},
 		"a strange branch":     {node.InitOptions{Name: "x", DefaultBranch: "a..b"}, badRequest},
+		"a tag as the branch":  {node.InitOptions{Name: "x", DefaultBranch: "refs/tags/v1"}, badRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			info, err := c.Members[0].Node.Init(deadline(t), tt.o)

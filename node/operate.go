@@ -21,6 +21,8 @@ type operation struct {
 	// sent is made for the first listing. Every further attempt sends the same
 	// bytes: whatever became of an earlier one, the operation happens once.
 	sent *replica.Sent
+	// list is shown what is listed before it, part by part. Default: nobody looks.
+	list func([]*wire.Ref)
 }
 
 // operateAgain is the pause between two attempts.
@@ -29,6 +31,14 @@ const operateAgain = 100 * time.Millisecond
 // operate signs one operation in the user's name and has the group decide it,
 // through changes of the leader. Where it is refused what was decided comes with the error.
 func (n *Node) operate(ctx context.Context, repo identity.RepoID, op *wire.Operation) (*replica.Done, error) {
+	o, err := n.newOperation(ctx, repo, op)
+	if err != nil {
+		return nil, err
+	}
+	return o.run(ctx)
+}
+
+func (n *Node) newOperation(ctx context.Context, repo identity.RepoID, op *wire.Operation) (*operation, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	genesis, err := n.locate(ctx, repo)
@@ -38,7 +48,13 @@ func (n *Node) operate(ctx context.Context, repo identity.RepoID, op *wire.Opera
 	if c := op.GetConfigure(); c != nil {
 		c.Configuration = n.certified(genesis)
 	}
-	o := &operation{n: n, genesis: genesis, op: op}
+	return &operation{n: n, genesis: genesis, op: op, list: func([]*wire.Ref) {}}, nil
+}
+
+// run tries until there is an outcome, or the time is up.
+func (o *operation) run(ctx context.Context) (*replica.Done, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	for {
 		done, err := o.attempt(ctx)
 		if err == nil {
@@ -122,7 +138,7 @@ func (o *operation) attempt(ctx context.Context) (*replica.Done, error) {
 	if err := o.n.greet(s, o.genesis, wire.Intent_INTENT_PUSH); err != nil {
 		return nil, err
 	}
-	base, err := readListing(s)
+	base, err := o.readListing(s)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +154,7 @@ func (o *operation) attempt(ctx context.Context) (*replica.Done, error) {
 }
 
 // readListing reads a listing to its end, and says of which index it is.
-func readListing(s wire.Stream) (base uint64, err error) {
+func (o *operation) readListing(s wire.Stream) (base uint64, err error) {
 	for {
 		m, err := nextToClient(s)
 		if err != nil {
@@ -147,6 +163,7 @@ func readListing(s wire.Stream) (base uint64, err error) {
 		if w := m.GetWelcome(); w != nil {
 			base = w.GetIndex()
 		}
+		o.list(m.GetRefs().GetRefs())
 		if m.GetRefs().GetDone() {
 			return base, nil
 		}

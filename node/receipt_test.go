@@ -92,8 +92,11 @@ func TestReceiptsOfOperations(t *testing.T) {
 	proved("lock", done, err)
 	done, err = n.ReleaseLock(deadline(t), g.Repo, lock.GetToken())
 	proved("unlock", done, err)
-	_, done, err = n.SetHead(deadline(t), g.Repo, "refs/heads/next")
+	info, done, err := n.SetHead(deadline(t), g.Repo, "refs/heads/next")
 	proved("default-branch", done, err)
+	if !info.Unborn {
+		t.Error("a branch that nobody made is there")
+	}
 	_, done, err = n.ChangePolicy(deadline(t), g.Repo, func(node.Info) (*wire.ChangePolicy, error) {
 		return granting(identity.KeyFromSeed([32]byte{99}), wire.Access_ACCESS_WRITER), nil
 	})

@@ -29,6 +29,7 @@ type Info struct {
 	Plan     string // what the leader does about the members, or what keeps it from it
 	Removed  *wire.Tombstone
 	Head     string       // the branch that HEAD names; empty where who answered is too old to tell
+	Unborn   bool         // Head is not there yet; as SetHead found, nobody else looks
 	Policy   *wire.Policy // in grants and protections alone; nil where who answered does not know roles
 }
 

@@ -1147,7 +1147,7 @@ type Commit struct {
 	Replicas      uint32                 `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"`                   // of so many
 	Receipt       string                 `protobuf:"bytes,4,opt,name=receipt,proto3" json:"receipt,omitempty"`                      // the file in the home that proves it
 	NoReceipt     string                 `protobuf:"bytes,5,opt,name=no_receipt,json=noReceipt,proto3" json:"no_receipt,omitempty"` // why there is no receipt, and the leader's word is all
-	Warnings      []string               `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`                    // what the home could not note
+	Warnings      []string               `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`                    // about the change, and what the home could not note
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -34,7 +34,8 @@ func startFakeNode(ctx context.Context, cfg NodeConfig) (running, error) {
 	cfg.Log.Info("fake node", "rendezvous", cfg.Rendezvous, "secret", cfg.Secret, "peers", strings.Join(cfg.Peers, ","),
 		"listen", strings.Join(cfg.Listen, ","), "grpc", cfg.GRPCAddr, "git", cfg.GitAddr, "push", cfg.GitPush,
 		"repos", cfg.ReposDir, "mdns", cfg.MDNS, "relay", cfg.Relay, "nat", cfg.NAT, "bootstrap", cfg.Bootstrap,
-		"http", cfg.HTTPAddr, "httppush", cfg.HTTPPush, "names", strings.Join(cfg.HTTPNames, ","))
+		"http", cfg.HTTPAddr, "httppush", cfg.HTTPPush, "names", strings.Join(cfg.HTTPNames, ","),
+		"room", cfg.RoomBytes, "reporoom", cfg.RepoBytesMax)
 	n := &fakeNode{cfg: cfg, repos: map[string]*pb.Repo{}}
 	server, err := control.Serve(context.WithoutCancel(ctx), control.Options{
 		SocketPath: cfg.Home.SocketPath(), TCPAddr: cfg.GRPCAddr, TokenPath: cfg.Home.TokenPath(),

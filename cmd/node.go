@@ -31,16 +31,17 @@ type running interface {
 
 type nodeCmd struct {
 	netFlags
-	GrpcPort portFlag `help:"Serve the control API there too: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
-	GitPort  portFlag `help:"Serve repositories read-only over git:// there: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
-	GitPush  bool     `help:"Take pushes on --git-port as well, under a key of its own that owners must allow."`
-	HTTP     portFlag `name:"http" help:"Serve repositories read-only over http:// there, to git: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
-	HTTPPush bool     `name:"http-push" help:"Take pushes on --http as well, from this machine, under the key of --git-push."`
-	HTTPName []string `name:"http-name" help:"A name by which clients call --http, besides localhost and addresses; repeatable." placeholder:"NAME"`
-	Stay     bool     `help:"Keep leading a group when a node comes back that should lead it rather."`
-	Accept   []string `help:"Whose repositories to take when others ask: all, known (yours, and those of who has a petname), or owners; by default all in a closed network, known in an open one." placeholder:"WHO"`
-	Room     sizeFlag `help:"How much all repositories may take, 20GB for instance; by default all of the disk." placeholder:"SIZE"`
-	ReposDir string   `help:"Directory of the bare repositories; by default repos/ in the home." placeholder:"DIR"`
+	GrpcPort    portFlag `help:"Serve the control API there too: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
+	GitPort     portFlag `help:"Serve repositories read-only over git:// there: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
+	GitPush     bool     `help:"Take pushes on --git-port as well, under a key of its own that owners must allow."`
+	HTTP        portFlag `name:"http" help:"Serve repositories read-only over http:// there, to git: a port on loopback, 0 for a free one, or HOST:PORT." placeholder:"PORT"`
+	HTTPPush    bool     `name:"http-push" help:"Take pushes on --http as well, from this machine, under the key of --git-push."`
+	HTTPName    []string `name:"http-name" help:"A name by which clients call --http, besides localhost and addresses; repeatable." placeholder:"NAME"`
+	Stay        bool     `help:"Keep leading a group when a node comes back that should lead it rather."`
+	Accept      []string `help:"Whose repositories to take when others ask: all, known (yours, and those of who has a petname), or owners; by default all in a closed network, known in an open one." placeholder:"WHO"`
+	Room        sizeFlag `help:"How much all repositories may take, 20GB for instance; by default all of the disk." placeholder:"SIZE"`
+	MaxRepoSize sizeFlag `help:"How much one repository may take, 2GB for instance; by default as much as all." placeholder:"SIZE"`
+	ReposDir    string   `help:"Directory of the bare repositories; by default repos/ in the home." placeholder:"DIR"`
 }
 
 type bootstrapCmd struct{ netFlags }
@@ -56,7 +57,7 @@ func (c *nodeCmd) Run(ctx context.Context, a *app) error {
 		if c.GitPush && c.GitPort == "" {
 			return usage("add --git-port 0", "--git-push without --git-port has nothing to push to")
 		}
-		cfg.RoomBytes = int64(c.Room)
+		cfg.RoomBytes, cfg.RepoBytesMax = int64(c.Room), int64(c.MaxRepoSize)
 		var err error
 		if cfg.Accept, err = parseAccept(cfg.Home, c.Accept, cfg.Secret != ""); err != nil || c.ReposDir == "" {
 			return err

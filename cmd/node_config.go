@@ -13,29 +13,30 @@ import (
 
 // NodeConfig is all that a command line says about a node.
 type NodeConfig struct {
-	Home       *Home        // locked by the caller
-	Key        identity.Key // the node's
-	User       *nodeUser
-	Rendezvous string
-	Secret     string   // empty: an open network
-	Peers      []string // multiaddrs with /p2p/ID: those of the flags, then those last seen
-	Listen     []string // multiaddrs; empty: the transport's default
-	GRPCAddr   string   // host:port, port 0 for a free one; empty: none
-	GitAddr    string   // likewise
-	GitPush    bool     // the git daemon takes pushes, on loopback
-	HTTPAddr   string   // of the git daemon over HTTP, likewise
-	HTTPPush   bool
-	HTTPNames  []string // by which it is called
-	Stay       bool     // a leader does not hand over to a better node that came back
-	ReposDir   string
-	Accept     accept // whose repositories it takes
-	RoomBytes  int64  // how much they may take; 0: all of the disk
-	MDNS       bool
-	Relay      bool
-	NAT        bool   // ask others whether this node can be dialled, and punch holes
-	DoorPort   string // for guests with an invitation; empty: the last one, at first any free one
-	Bootstrap  bool   // holds no repositories: it only helps others to find each other
-	Log        *slog.Logger
+	Home         *Home        // locked by the caller
+	Key          identity.Key // the node's
+	User         *nodeUser
+	Rendezvous   string
+	Secret       string   // empty: an open network
+	Peers        []string // multiaddrs with /p2p/ID: those of the flags, then those last seen
+	Listen       []string // multiaddrs; empty: the transport's default
+	GRPCAddr     string   // host:port, port 0 for a free one; empty: none
+	GitAddr      string   // likewise
+	GitPush      bool     // the git daemon takes pushes, on loopback
+	HTTPAddr     string   // of the git daemon over HTTP, likewise
+	HTTPPush     bool
+	HTTPNames    []string // by which it is called
+	Stay         bool     // a leader does not hand over to a better node that came back
+	ReposDir     string
+	Accept       accept // whose repositories it takes
+	RoomBytes    int64  // how much they may take; 0: all of the disk
+	RepoBytesMax int64  // how much one of them may; 0: as much as all
+	MDNS         bool
+	Relay        bool
+	NAT          bool   // ask others whether this node can be dialled, and punch holes
+	DoorPort     string // for guests with an invitation; empty: the last one, at first any free one
+	Bootstrap    bool   // holds no repositories: it only helps others to find each other
+	Log          *slog.Logger
 }
 
 // netFlags are the flags of every command that runs a node.

@@ -94,7 +94,8 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 	if !cfg.Bootstrap {
 		p.node, err = node.Open(ctx, node.Config{
 			Key: cfg.Key, User: cfg.User, ReposDir: cfg.ReposDir, Network: p.transport, Store: p.store, Logger: cfg.Log,
-			Closed: cfg.Secret != "", Hosts: cfg.Accept.hosts(), RoomBytes: cfg.RoomBytes, Version: Version(), Admit: receiptsOf(cfg.Home.Dir).admit, Fail: failAt(os.Getenv("PEER_FAIL_AT")),
+			Closed: cfg.Secret != "", Hosts: cfg.Accept.hosts(), RoomBytes: cfg.RoomBytes, RepoBytesMax: cfg.RepoBytesMax,
+			Version: Version(), Admit: receiptsOf(cfg.Home.Dir).admit, Fail: failAt(os.Getenv("PEER_FAIL_AT")),
 			Stay: cfg.Stay, LogKeep: logKeep(os.Getenv("PEER_LOG_KEEP")), RepairEvery: duration(os.Getenv("PEER_REPAIR_EVERY")),
 			GCGrace: duration(os.Getenv("PEER_GC_GRACE")), MaintainEvery: duration(os.Getenv("PEER_MAINTAIN_EVERY")),
 		})

@@ -12,4 +12,24 @@ var limitMutations = []mutation{
 		edits: []string{"refNameBytesMean = 64", "refNameBytesMean = 256"},
 		in:    "replica", tests: "TestRefsFitIntoASnapshot",
 	},
+	{
+		promise: "bounded", name: "a repository is as large as anybody makes it", file: "node/receive.go",
+		edits: []string{"u.intake.upTo(q.PackSize + q.IdxSize)", "u.intake.upTo(1)"},
+		in:    "node", tests: "TestRepoSize",
+	},
+	{
+		promise: "bounded", name: "a pack that is too large is read to its end", file: "node/disk.go",
+		edits: []string{"return r.in.upTo(r.total)", "return nil"},
+		in:    "node", tests: "TestRepoSize$",
+	},
+	{
+		promise: "bounded", name: "pushes at the same time each take what is left", file: "node/growth.go",
+		edits: []string{"i.g.growth.bytes += bytes - i.bytes", "i.g.growth.bytes += 0"},
+		in:    "node", tests: "TestIntakes",
+	},
+	{
+		promise: "durable", name: "a follower refuses what is committed", file: "node/catchup.go",
+		edits: []string{"need *replica.Need) error {\n\tvar errs []error", "need *replica.Need) error {\n\tif err := (&intake{g: g}).upTo(int64(need.Payload.GetPackSize())); err != nil {\n\t\treturn err\n\t}\n\tvar errs []error"},
+		in:    "node", tests: "TestRepoSizeOfFollowers",
+	},
 }

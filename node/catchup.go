@@ -200,7 +200,7 @@ func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *rep
 		return err
 	}
 	defer a.abort()
-	body := &guarded{Reader: moving{Stream: s}, n: g.n, g: g}
+	body := &guarded{Reader: moving{Stream: s}, n: g.n}
 	if err := copyTo(a.writePack, body, int64(p.GetPackSize())); err != nil {
 		return err
 	}
@@ -278,7 +278,7 @@ func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []
 		return err
 	}
 	defer func() { endStream(s, err) }()
-	q, err := g.repo.Ingest(ctx, &guarded{Reader: moving{s, hookTimeout}, n: g.n, g: g}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
+	q, err := g.repo.Ingest(ctx, &guarded{Reader: moving{s, hookTimeout}, n: g.n}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
 	if err != nil {
 		return err
 	}

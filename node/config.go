@@ -62,6 +62,10 @@ type Config struct {
 	// RoomBytes is how much all repositories together may take on this node. A node
 	// that has no room takes no new ones, and no pushes. Default: all of the disk.
 	RoomBytes int64
+	// RepoBytesMax is how much one repository may take here. A push that needs more is
+	// refused where this node leads; a follower says so as one without room does, and
+	// takes what the others commit all the same. Default: as much as all.
+	RepoBytesMax int64
 	// Hosts says whether this node takes replicas of an owner's repositories when
 	// others ask it to; it is called on many goroutines. What it holds already stays.
 	// Default: of everybody's.

@@ -27,8 +27,9 @@ func isDiskFull(err error) bool {
 type guarded struct {
 	io.Reader
 	n     *Node
-	g     *group
+	in    *intake // counts what arrives; nil: for what a majority decided to take
 	since int
+	total int64
 }
 
 // guardBytes is how much may arrive between two looks. It is far below what
@@ -38,13 +39,21 @@ const guardBytes = 8 << 20
 func (r *guarded) Read(p []byte) (int, error) {
 	if r.since >= guardBytes {
 		r.since = 0
-		if err := r.n.roomFor(r.g); err != nil {
+		if err := r.look(); err != nil {
 			return 0, err
 		}
 	}
 	k, err := r.Reader.Read(p)
 	r.since += k
+	r.total += int64(k)
 	return k, err
+}
+
+func (r *guarded) look() error {
+	if err := r.n.roomForPack(); err != nil || r.in == nil {
+		return err
+	}
+	return r.in.upTo(r.total)
 }
 
 func syncFiles(paths ...string) error {

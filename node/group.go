@@ -35,6 +35,7 @@ type group struct {
 	work    *groupWork
 	doubter doubter
 	voucher voucher
+	growth  growth
 
 	gathering gathering // belongs to the maintenance loop
 	// packsGo is held while packs are removed that others replace, and while git

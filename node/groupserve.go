@@ -205,7 +205,9 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 	if err != nil {
 		return err
 	}
-	if err := n.roomFor(g); err != nil {
+	in := &intake{g: g}
+	defer in.end()
+	if err := in.begin(); err != nil {
 		return err
 	}
 	a, err := g.staging.begin(req.GetSigner(), req.GetId(), req.GetTxSha256(), n.cfg.PackBytesMax)
@@ -213,7 +215,7 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 		return err
 	}
 	defer a.abort()
-	if err := n.stage(a, g, s); isDiskFull(err) {
+	if err := n.stage(a, in, s); isDiskFull(err) {
 		return n.errDiskFull("")
 	} else if err != nil {
 		return err
@@ -249,14 +251,17 @@ func didSome(o *wire.Outcome) bool {
 	return slices.ContainsFunc(o.GetResults(), func(r *wire.Result) bool { return r.GetCode() == wire.Code_CODE_OK })
 }
 
-func (n *Node) stage(a *arrival, g *group, s wire.Stream) error {
-	body := &guarded{Reader: moving{Stream: s}, n: n, g: g}
+func (n *Node) stage(a *arrival, in *intake, s wire.Stream) error {
+	body := &guarded{Reader: moving{Stream: s}, n: n, in: in}
 	for {
 		chunk := new(wire.StageChunk)
 		if err := wire.ReadFrame(body, chunk, wire.ChunkBytesMax); err != nil {
 			return err
 		}
 		if p := chunk.GetFinish(); p != nil {
+			if err := in.upTo(a.size + a.idxSize); err != nil {
+				return err
+			}
 			return a.finish(p)
 		}
 		if err := a.take(chunk); err != nil {

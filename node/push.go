@@ -33,6 +33,7 @@ type push struct {
 	// of that is so.
 	asked, found []*wire.Ancestry
 	telling      *telling // while it runs
+	intake       *intake
 }
 
 // leadPush leads a push session: list, take the transaction, take the pack,
@@ -87,7 +88,7 @@ func (s *session) list(p position) error {
 
 // newPush checks the signature before anything else is believed.
 func (s *session) newPush(req *wire.PushRequest) (*push, error) {
-	u := &push{session: s, signed: req.GetTransaction(), tx: new(wire.Transaction)}
+	u := &push{session: s, signed: req.GetTransaction(), tx: new(wire.Transaction), intake: &intake{g: s.g}}
 	var err error
 	if u.signer, err = replica.Open(u.signed, identity.DomainTransaction, u.tx); err != nil {
 		return nil, failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "transaction: "+err.Error(), "nothing was changed")
@@ -146,6 +147,7 @@ func (u *push) decide(ctx context.Context, hasPack bool) (*wire.Outcome, error) 
 	}
 	u.telling = u.startTelling()
 	defer u.telling.stop()
+	defer u.intake.end()
 	if skip {
 		// A change of leader interrupted this push, and its objects are here: the
 		// leader that announced their hash had indexed and checked them.

@@ -21,7 +21,7 @@ func (u *push) receive(ctx context.Context, hasPack bool) (*wire.Payload, error)
 	if !hasPack {
 		return nil, u.checkExisting(ctx)
 	}
-	if err := u.n.roomFor(u.g); err != nil {
+	if err := u.intake.begin(); err != nil {
 		return nil, err
 	}
 	chunks := &chunkReader{stream: moving{Stream: u.stream}}
@@ -99,7 +99,7 @@ func (u *push) receiveLarge(ctx context.Context, pack io.Reader) (*wire.Payload,
 	f := u.startFanout()
 	defer f.release()
 	sum := sha256.New()
-	q, err := u.ingest(ctx, io.TeeReader(&guarded{Reader: pack, n: u.n, g: u.g}, io.MultiWriter(sum, f)), true)
+	q, err := u.ingest(ctx, io.TeeReader(&guarded{Reader: pack, n: u.n, in: u.intake}, io.MultiWriter(sum, f)), true)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +118,7 @@ func (u *push) receiveLarge(ctx context.Context, pack io.Reader) (*wire.Payload,
 	if err := u.g.staging.adopt(u.signer[:], u.tx.GetId(), u.key.sum[:], p, q.PackPath, q.IdxPath); err != nil {
 		return nil, err
 	}
+	u.intake.end() // it is staged
 	if err := f.awaitQuorum(ctx); err != nil {
 		return nil, err
 	}
@@ -132,6 +133,9 @@ func (u *push) ingest(ctx context.Context, pack io.Reader, sync bool) (*git.Quar
 		return nil, err
 	}
 	u.n.cfg.Fail(failIndexed)
+	if err := u.intake.upTo(q.PackSize + q.IdxSize); err != nil {
+		return nil, errors.Join(err, q.Discard())
+	}
 	if err := u.checkPack(ctx, q.CheckPush); err != nil {
 		return nil, errors.Join(err, q.Discard())
 	}

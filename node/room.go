@@ -19,14 +19,14 @@ type usage struct {
 	bytes int64
 }
 
-// used is what the packs of all repositories take, as of a few seconds ago.
+// used is what all repositories take, as of a few seconds ago.
 func (n *Node) used() int64 {
 	n.usage.mu.Lock()
 	defer n.usage.mu.Unlock()
 	if n.usage.at.IsZero() || time.Since(n.usage.at) > usedAge {
 		n.usage.bytes = 0
 		for _, g := range n.allGroups() {
-			n.usage.bytes += g.repo.PackBytes()
+			n.usage.bytes += g.bytes()
 		}
 		n.usage.at = time.Now()
 	}
@@ -48,8 +48,8 @@ func (n *Node) room() (left int64, why string) {
 	return left, why
 }
 
-// roomFor refuses a pack when there is no room for it.
-func (n *Node) roomFor(*group) error {
+// roomForPack refuses a pack when the disk has no room for one.
+func (n *Node) roomForPack() error {
 	if left, why := n.room(); left < 0 {
 		return n.errDiskFull(": " + why)
 	}

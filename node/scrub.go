@@ -115,7 +115,7 @@ func (g *group) fetchAll(ctx context.Context, from identity.PeerID) (err error) 
 		return err
 	}
 	defer func() { endStream(s, err) }()
-	q, err := g.repo.Ingest(ctx, &guarded{Reader: moving{s, hookTimeout}, n: g.n, g: g}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
+	q, err := g.repo.Ingest(ctx, &guarded{Reader: moving{s, hookTimeout}, n: g.n}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -201,6 +203,19 @@ func (s *staging) takeAway(dir string) string {
 	name := fmt.Sprintf("%s%d", gonePrefix, s.gone)
 	_ = os.Rename(s.path(dir, ""), s.path(name, "")) // a later sweep takes what stays
 	return name
+}
+
+// bytes is what is staged, but for packs that the store has: their files are the same.
+func (s *staging) bytes(stored func(name string) bool) (n int64) {
+	s.mu.Lock()
+	complete := slices.Collect(maps.Values(s.complete))
+	s.mu.Unlock()
+	for _, p := range complete {
+		if !stored(p.GetName()) {
+			n += int64(p.GetPackSize() + p.GetIdxSize())
+		}
+	}
+	return n
 }
 
 // empty says that nothing is staged.

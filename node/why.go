@@ -193,7 +193,9 @@ func (s *session) refusesPush(ctx context.Context) (*wire.Failure, error) {
 		}
 		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, what, fmt.Sprintf("wait, or have an owner or a maintainer take it: peer repo unlock %s --token %d", s.g.genesis.Name, a.lock.GetToken())).F, nil
 	}
-	if err := s.n.roomFor(s.g); err != nil {
+	in := &intake{g: s.g}
+	defer in.end()
+	if err := in.begin(); err != nil {
 		return failureOf(err), nil
 	}
 	return nil, nil

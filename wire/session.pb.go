@@ -167,7 +167,7 @@ const (
 	FailureCode_FAILURE_BAD_REQUEST FailureCode = 5
 	FailureCode_FAILURE_BAD_PACK    FailureCode = 6 // git refused the objects
 	FailureCode_FAILURE_TOO_LARGE   FailureCode = 7
-	FailureCode_FAILURE_DISK        FailureCode = 8  // full, or failing
+	FailureCode_FAILURE_DISK        FailureCode = 8  // full, or failing, or the repository takes all that it may
 	FailureCode_FAILURE_BUSY        FailureCode = 9  // a limit was reached; try again
 	FailureCode_FAILURE_VERSION     FailureCode = 10 // the other side is too old or too new
 	FailureCode_FAILURE_GENESIS     FailureCode = 11 // the pinned genesis is not this repository's

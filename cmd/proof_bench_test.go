@@ -65,7 +65,7 @@ func BenchmarkProvedListing(b *testing.B) {
 	b.Run("again", func(b *testing.B) {
 		said := append(bytes.Clone(frames.Bytes()[:listed]), frames.Bytes()[all:]...)
 		for b.Loop() {
-			if l := check(b, readProved(home, g.Hash[:]), said); l.checked > 0 {
+			if l := check(b, readProved(home, pin{Genesis: g.Hash.String(), Vouched: &vouchedPin{Index: 1 << 40}}), said); l.checked > 0 {
 				b.Fatal(l.checked)
 			}
 		}

@@ -1,8 +1,10 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"peer/git"
 	"peer/wire"
@@ -41,8 +43,9 @@ func (r *remoteHelper) prove(ctx context.Context, s *session) (*git.Listing, err
 	if err != nil {
 		return nil, err
 	}
-	if err := pinned.Vouched.check(l.Vouched); err != nil {
-		return nil, hinted(err, fmt.Sprintf("fetch from another replica, and ask the owner what happened; what was seen before is in %s", c.pins.path()))
+	if err := cmp.Or(pinned.Vouched.check(l.Vouched), l.known.check(l.listed)); err != nil {
+		return nil, hinted(err, fmt.Sprintf("fetch from another replica, and ask the owner what happened; if the repository was set back, take \"vouched\" of %s out of %s",
+			s.genesis.Repo, c.pins.path()))
 	}
 	if l.Majority() {
 		if n := len(l.unsigned); n > 0 {
@@ -76,8 +79,14 @@ func (r *remoteHelper) halfProved(pinned pin, s *session, l *provedListing) erro
 	case n > 0:
 		return r.unproved(pinned, true, fmt.Sprintf("%s, and no signature is kept of %d of its refs: they are believed as this replica shows them", few, n),
 			"start the other replicas: peer repo show "+r.client.address.URL())
+	case len(l.earlier) > 0:
+		return r.unproved(pinned, true, fmt.Sprintf("%s, and what is signed for %s was signed before index %d, which is known here, and does not start from what it was then: it may be an older state",
+			few, some(l.earlier), l.known.index), "start the other replicas: peer repo show "+r.client.address.URL())
 	case s.welcome.GetStale() && r.onUnproved != unprovedRefuse: // its own word
 		warn(r.errs, "%s: each ref was signed for by who might, and it may have moved on, or others be missing", few)
+		if gone := l.known.gone(l.listed); len(gone) > 0 {
+			warn(r.errs, "deleted since index %d, or left out: %s", l.known.index, some(gone))
+		}
 		return nil
 	}
 	return r.unproved(pinned, true, few+": refs may be missing, or have moved on", "start the other replicas: peer repo show "+r.client.address.URL())
@@ -94,6 +103,15 @@ func (r *remoteHelper) unproved(pinned pin, soon bool, why, hint string) error {
 		reason = unprovedEnv + "=" + unprovedRefuse + " is set"
 	}
 	return hinted(&unprovedError{why + ". It is not taken, since " + reason, soon}, hint+"; or take it as it is: "+unprovedEnv+"="+unprovedTake)
+}
+
+// some names the first of a list, which is not empty.
+func some(names []string) string {
+	first := slices.Min(names)
+	if len(names) == 1 {
+		return fmt.Sprintf("%.100s", first)
+	}
+	return fmt.Sprintf("%.100s and %d more", first, len(names)-1)
 }
 
 // wantsProof says whether a session of this kind is to prove its listing. What git

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"encoding/hex"
 	"io"
 	"os"
 	"path/filepath"
@@ -102,15 +103,19 @@ func TestLyingListing(t *testing.T) {
 		"adds a ref": {forge: func(l *fakeListing) {
 			l.refs = append(l.refs, &wire.ListedRef{Name: "refs/heads/z", Oid: main(l).GetOid(), Index: 2})
 		}, says: "is not the one that is signed"},
-		"moves HEAD":           {forge: func(l *fakeListing) { l.vouched.Head = "refs/heads/a" }, says: "is not the one that is signed"},
-		"another entry's":      {forge: func(l *fakeListing) { main(l).Index = 3 }, says: "is not the one that is signed"},
-		"signs alone":          {lie: func(l *fakeListing) { l.voices, l.refs = []uint64{1}, l.refs[1:]; l.claim.Index = 4 }, says: "1 of 3 voters vouch for this listing"},
-		"signs twice":          {forge: func(l *fakeListing) { l.vouched.Signatures[1] = l.vouched.Signatures[0] }, says: "did not sign this"},
-		"signs for another":    {forge: func(l *fakeListing) { l.vouched.Signatures[1].Signature[0] ^= 1 }, says: "did not sign this"},
-		"renumbers":            {forge: func(l *fakeListing) { l.vouched.Index++ }, says: "did not sign this"},
-		"goes back":            {lie: func(l *fakeListing) { l.claim.Index = 2 }, says: "it confirms index 3, and lists index 2"},
-		"goes sideways":        {lie: func(l *fakeListing) { l.refs = l.refs[1:] }, says: "it lists another state of index 3"},
-		"another log":          {lie: func(l *fakeListing) { l.claim.Chain[0] ^= 1 }, says: "it lists another state of index 3"},
+		"moves HEAD":         {forge: func(l *fakeListing) { l.vouched.Head = "refs/heads/a" }, says: "is not the one that is signed"},
+		"another entry's":    {forge: func(l *fakeListing) { main(l).Index = 3 }, says: "is not the one that is signed"},
+		"signs alone":        {lie: func(l *fakeListing) { l.voices, l.refs = []uint64{1}, l.refs[1:]; l.claim.Index = 4 }, says: "1 of 3 voters vouch for this listing"},
+		"signs twice":        {forge: func(l *fakeListing) { l.vouched.Signatures[1] = l.vouched.Signatures[0] }, says: "did not sign this"},
+		"signs for another":  {forge: func(l *fakeListing) { l.vouched.Signatures[1].Signature[0] ^= 1 }, says: "did not sign this"},
+		"renumbers":          {forge: func(l *fakeListing) { l.vouched.Index++ }, says: "did not sign this"},
+		"goes back":          {lie: func(l *fakeListing) { l.claim.Index = 2 }, says: "it confirms index 3, and lists index 2"},
+		"goes sideways":      {lie: func(l *fakeListing) { l.refs = l.refs[1:] }, says: "it lists another state of index 3"},
+		"another log":        {lie: func(l *fakeListing) { l.claim.Chain[0] ^= 1 }, says: "it lists another state of index 3"},
+		"an entry of before": {lie: func(l *fakeListing) { l.ref("refs/heads/a").Index, l.claim.Index = 2, 4 }, says: "is said to have put it, and in the listing of index 3"},
+		"a ref of before": {lie: func(l *fakeListing) {
+			l.refs, l.claim.Index = append(l.refs, &wire.ListedRef{Name: "refs/heads/z", Oid: main(l).GetOid(), Index: 2}), 4
+		}, says: "lists \"refs/heads/z\""},
 		"a grafted lineage":    {forge: grafted, says: "the certificate does not hold"},
 		"out of order":         {forge: func(l *fakeListing) { slices.Reverse(l.refs) }, says: "out of order"},
 		"a ref twice":          {forge: func(l *fakeListing) { l.refs = append(l.refs, l.refs[len(l.refs)-1]) }, says: "listed twice"},
@@ -141,6 +146,97 @@ func TestLyingListing(t *testing.T) {
 	p.run("c", "fetch").exits(0).doesNotSay("peer: ")
 }
 
+// TestStaleListing has a replica say that no leader answers it, and list alone, to a home
+// that knows index 4. What can't have come after that is refused. What may have, is shown:
+// an honest replica could list it.
+func TestStaleListing(t *testing.T) {
+	t.Parallel()
+	f, p := clonedOnce(t)
+	first := p.ok("w", "rev-parse", "main")
+	second := p.commit("w", "a", "2")
+	p.ok("w", "push", "origin", "main")
+	p.ok("c", "fetch")
+	raw := func(oid string) []byte {
+		b, _ := hex.DecodeString(oid)
+		return b
+	}
+	signed := func(name string, base uint64, old, new []byte) *wire.Signed {
+		public := f.pusher.Public()
+		s, err := replica.Seal(f.pusher, identity.DomainTransaction, &wire.Transaction{
+			Genesis: f.genesis.Hash[:], Signer: public[:], Id: make([]byte, replica.TransactionIDBytes), Base: base, Window: 100,
+			Operations: []*wire.Operation{{Kind: &wire.Operation_RefUpdate{RefUpdate: &wire.RefUpdate{Name: name, Old: old, New: new}}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	// set shows a ref as entry 6 put it.
+	set := func(name, oid string, by *wire.Signed) func(*fakeListing) {
+		return func(l *fakeListing) {
+			l.refs = slices.DeleteFunc(l.refs, func(r *wire.ListedRef) bool { return r.GetName() == name })
+			l.refs = append(l.refs, &wire.ListedRef{Name: name, Oid: raw(oid), Index: 6})
+			slices.SortFunc(l.refs, func(a, b *wire.ListedRef) int { return strings.Compare(a.GetName(), b.GetName()) })
+			l.kept = append(l.kept, &wire.Kept{Index: 6, Transaction: by})
+		}
+	}
+	lies := func(lie func(*fakeListing)) {
+		f.hook(func() {
+			f.stale, f.voices = true, []uint64{2}
+			f.lie = func(l *fakeListing) { l.claim.Index = 7; lie(l) }
+		})
+	}
+	const a, main, z = "refs/heads/a", "refs/heads/main", "refs/heads/z"
+	var push *wire.Signed // made main
+	f.hook(func() { push = f.kept[2] })
+	take := *p
+	take.env = append(slices.Clone(p.env), unprovedEnv+"="+unprovedTake)
+	for name, c := range map[string]struct {
+		lie  func(*fakeListing)
+		is   string // a lie, doubtful, or what may be
+		says string
+	}{
+		"an older main": {func(l *fakeListing) {
+			l.ref(main).Oid, l.ref(main).Index = raw(first), 2
+			l.kept = []*wire.Kept{{Index: 2, Transaction: push}}
+		}, "a lie", "is said to have put it, and in the listing of index 4"},
+		"an older main as a later one":     {set(main, first, push), "doubtful", "what is signed for refs/heads/main was signed before index 4"},
+		"what a branch of before became":   {set(z, second, signed(z, 3, raw(first), raw(second))), "doubtful", "signed for refs/heads/z was signed before index 4"},
+		"a main that was on its way back":  {set(main, first, signed(main, 3, raw(second), raw(first))), "", ""},
+		"no branch any more":               {func(l *fakeListing) { l.refs = l.refs[1:] }, "", "deleted since index 4, or left out: refs/heads/a\n"},
+		"no branches any more":             {func(l *fakeListing) { l.refs = nil }, "", "left out: refs/heads/a and 1 more"},
+		"a push that was on its way":       {set(a, second, signed(a, 1, raw(first), raw(second))), "", ""},
+		"a new branch that was on its way": {set(z, first, signed(z, 3, nil, raw(first))), "", ""},
+		"a main that was set back":         {set(main, first, signed(main, 4, raw(second), raw(first))), "", ""},
+		"a branch that went and came":      {set(a, first, signed(a, 5, nil, raw(first))), "", ""},
+		"a branch that was set to itself":  {set(a, first, signed(a, 3, raw(first), raw(first))), "", ""},
+		"another default branch":           {func(l *fakeListing) { l.head = a }, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			lies(c.lie)
+			switch c.is {
+			case "a lie":
+				take.run("c", "ls-remote").exits(128).says("peer: error: ", c.says)
+			case "doubtful":
+				take.run("c", "ls-remote").exits(0).says("1 of 3 voters vouch for this listing, and ", c.says)
+			default:
+				p.run("c", "ls-remote").exits(0).says("1 of 3 voters vouch for this listing: each ref was signed for by who might", c.says)
+			}
+		})
+	}
+	lies(set(main, first, push))
+	p.run("c", "fetch").exits(128).says("peer: error: ", "what is signed for refs/heads/main was signed before index 4", "PEER_UNPROVED=take")
+	if got := p.ok("c", "rev-parse", "origin/main"); got != second {
+		t.Errorf("a refused fetch moves main to %s", got)
+	}
+	// A majority's word counts for what one voter's does not.
+	f.hook(func() {
+		f.stale, f.voices = false, []uint64{1, 2}
+		f.lie = func(l *fakeListing) { l.claim.Index = 7; set(main, first, push)(l) }
+	})
+	p.run("c", "ls-remote").exits(0).says(first + "\trefs/heads/main").doesNotSay("peer: ")
+}
+
 // TestGitSeesWhatWasChecked has the replica's git list more than what was proved.
 func TestGitSeesWhatWasChecked(t *testing.T) {
 	t.Parallel()
@@ -149,7 +245,7 @@ func TestGitSeesWhatWasChecked(t *testing.T) {
 		f.forge = func(*fakeListing) { f.git(nil, "update-ref", "refs/heads/late", "refs/heads/main") }
 	})
 	p.run("", "ls-remote", f.url()).exits(0).says("refs/heads/main").doesNotSay("refs/heads/late")
-	f.hook(func() { f.index, f.forge = f.index+1, nil })
+	f.hook(func() { f.index, f.forge, f.setBy["refs/heads/late"] = f.index+1, nil, f.index+1 })
 	p.run("c", "fetch").exits(0).says("-> origin/late", "no signature is kept") // it is listed this time
 }
 
@@ -328,7 +424,7 @@ func FuzzProvedListing(f *testing.F) {
 				t.Errorf("let %q through", line)
 			}
 		}
-		if replica.Root(l.elements, l.Head) != l.Vouched.Refs {
+		if (&fakeListing{refs: l.listed, head: l.Head}).root() != l.Vouched.Refs {
 			t.Error("a listing is taken that is another one than the one that is signed")
 		}
 	})

@@ -128,7 +128,7 @@ func (c *client) hello(intent wire.Intent, pinned pin, to []byte) (*wire.Signed,
 	rand.Read(nonce)
 	prove := c.prove && wantsProof(intent)
 	if prove {
-		c.known = readProved(c.pins.dir, pinned.hash())
+		c.known = readProved(c.pins.dir, pinned)
 	}
 	return replica.Seal(c.user, identity.DomainHello, &wire.Hello{
 		Version: helloVersion, Repo: repo[:], Genesis: pinned.hash(), User: user[:],

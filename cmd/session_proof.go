@@ -25,12 +25,24 @@ var listingRules = replica.Rules{CheckRefName: git.CheckRefName}
 type provedListing struct {
 	*replica.Vouched
 	git.Listing
-	elements [][sha256.Size]byte // of the refs, in their order
-	// unsigned are refs that no transaction is kept for; see [replica.Vouched.Proves].
+	gaps
+	listed  []*wire.ListedRef
+	checked int // refs that were checked now
+	proofs  int // and the transactions that they were checked by
+	known   proved
+}
+
+// gaps are refs whose proofs leave something open.
+type gaps struct {
+	// unsigned: no transaction is kept for them; see [replica.Vouched.Proves].
 	unsigned []*wire.ListedRef
-	checked  int // refs that were checked now
-	proofs   int // and the transactions that they were checked by
-	known    proved
+	// earlier are names: that transaction may be of before what is known; see
+	// [replica.Proof.GoesOnFrom].
+	earlier []string
+}
+
+func (g *gaps) add(more gaps) {
+	g.unsigned, g.earlier = append(g.unsigned, more.unsigned...), append(g.earlier, more.earlier...)
 }
 
 // proved reads the listing of a session that promised proofs, and checks all of it. known
@@ -86,8 +98,8 @@ func (l *provedListing) check(s *session, refs []*wire.ListedRef, kept map[uint6
 	if err := git.CheckRefName(raw.GetHead()); err != nil {
 		return &protocolError{"HEAD: " + plainText(err.Error(), messageBytesMax)}
 	}
-	l.Head = raw.GetHead()
-	wanted := map[uint64][]*wire.ListedRef{}
+	l.Head, l.listed = raw.GetHead(), refs
+	wanted, elements := map[uint64][]*wire.ListedRef{}, make([][sha256.Size]byte, 0, len(refs))
 	for _, r := range refs {
 		oid, err := git.FromBytes(r.GetOid())
 		peeled, perr := git.FromBytes(r.GetPeeled())
@@ -95,9 +107,8 @@ func (l *provedListing) check(s *session, refs []*wire.ListedRef, kept map[uint6
 			return &protocolError{fmt.Sprintf("%.100q without an object", r.GetName())}
 		}
 		l.Refs = append(l.Refs, git.Ref{Name: r.GetName(), OID: oid, Peeled: peeled})
-		e := replica.RefElement(r.GetName(), r.GetOid(), r.GetIndex())
-		l.elements = append(l.elements, e)
-		if !l.known.elements[e] {
+		elements = append(elements, replica.RefElement(r.GetName(), r.GetOid(), r.GetIndex()))
+		if !l.known.has(r) {
 			wanted[r.GetIndex()] = append(wanted[r.GetIndex()], r)
 			l.checked++
 		}
@@ -109,7 +120,7 @@ func (l *provedListing) check(s *session, refs []*wire.ListedRef, kept map[uint6
 	if l.Index < s.welcome.GetIndex() {
 		return &protocolError{fmt.Sprintf("it confirms index %d, and lists index %d", s.welcome.GetIndex(), l.Index)}
 	}
-	if replica.Root(l.elements, l.Head) != l.Vouched.Refs {
+	if replica.Root(elements, l.Head) != l.Vouched.Refs {
 		return &protocolError{fmt.Sprintf("its listing of index %d is not the one that is signed: refs were changed, left out or added", l.Index)}
 	}
 	return l.checkProofs(s.genesis, wanted, kept)
@@ -124,9 +135,10 @@ func (l *provedListing) checkProofs(g *replica.Genesis, wanted map[uint64][]*wir
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for index := range todo {
-				unsigned, err := l.checkProof(g, wanted[index], kept[index])
+				found, err := l.checkProof(g, wanted[index], kept[index])
 				mu.Lock()
-				l.unsigned, failed = append(l.unsigned, unsigned...), cmp.Or(failed, err)
+				l.add(found)
+				failed = cmp.Or(failed, err)
 				mu.Unlock()
 			}
 		})
@@ -142,32 +154,34 @@ func (l *provedListing) checkProofs(g *replica.Genesis, wanted map[uint64][]*wir
 	return failed
 }
 
-func (l *provedListing) checkProof(g *replica.Genesis, refs []*wire.ListedRef, k *wire.Kept) (unsigned []*wire.ListedRef, err error) {
+func (l *provedListing) checkProof(g *replica.Genesis, refs []*wire.ListedRef, k *wire.Kept) (found gaps, err error) {
 	if k == nil {
-		return refs, nil
+		return gaps{unsigned: refs}, nil
 	}
 	p, err := replica.ParseKept(g, k)
 	if err != nil {
-		return nil, &protocolError{fmt.Sprintf("its proof of %.100q: %s", refs[0].GetName(), plainText(err.Error(), messageBytesMax))}
+		return found, &protocolError{fmt.Sprintf("its proof of %.100q: %s", refs[0].GetName(), plainText(err.Error(), messageBytesMax))}
 	}
 	for _, r := range refs {
 		known, err := l.Proves(p, r.GetName(), r.GetOid())
-		if err != nil {
-			return nil, &protocolError{fmt.Sprintf("its proof of %.100q: %s", r.GetName(), plainText(err.Error(), messageBytesMax))}
-		}
-		if !known {
-			unsigned = append(unsigned, r)
+		switch {
+		case err != nil:
+			return found, &protocolError{fmt.Sprintf("its proof of %.100q: %s", r.GetName(), plainText(err.Error(), messageBytesMax))}
+		case !known:
+			found.unsigned = append(found.unsigned, r)
+		case !p.GoesOnFrom(l.known.index, l.known.refs[r.GetName()].GetOid(), r.GetName(), r.GetOid()):
+			found.earlier = append(found.earlier, r.GetName())
 		}
 	}
-	return unsigned, nil
+	return found, nil
 }
 
 // remember has the home keep what was checked, of a listing that a majority vouches for:
 // its word counts for the refs that have no signature. A listing of fewer might have left
 // refs out, or be of an index yet to come, and what it lacks would be taken for checked.
 func (l *provedListing) remember(home string, genesis []byte) error {
-	if l.checked == 0 && len(l.elements) == len(l.known.elements) {
+	if l.Index == l.known.index {
 		return nil
 	}
-	return writeProved(home, genesis, l.Index, l.elements)
+	return writeProved(home, genesis, l.Index, l.listed)
 }

@@ -4,7 +4,7 @@ package itest
 var proofMutations = []mutation{
 	{
 		promise: "proved", name: "any listing passes for the one that is signed", file: "cmd/session_proof.go",
-		edits: []string{"if replica.Root(l.elements, l.Head) != l.Vouched.Refs {", "if len(l.elements) == 1<<30 {"},
+		edits: []string{"if replica.Root(elements, l.Head) != l.Vouched.Refs {", "if len(elements) == 1<<30 {"},
 		in:    "cmd", tests: "TestLyingListing",
 	},
 	{
@@ -86,5 +86,25 @@ var proofMutations = []mutation{
 		promise: "proved", name: "a replica takes more transactions than are kept", file: "replica/kept.go",
 		edits: []string{"if t.kept.bytes > keptBytesMax {\n\t\t\treturn", "if t.kept.bytes < 0 {\n\t\t\treturn"},
 		in:    "replica", tests: "TestTakesKept",
+	},
+	{
+		promise: "proved", name: "a stale listing shows refs as they were", file: "cmd/proved.go",
+		edits: []string{"if p.index > 0 && r.GetIndex() <= p.index && !p.has(r) {", "if p.index == 1<<63 && !p.has(r) {"},
+		in:    "cmd", tests: "TestStaleListing|TestLyingListing",
+	},
+	{
+		promise: "proved", name: "a stale listing shows old pushes as later ones", file: "replica/proof.go",
+		edits: []string{"return p.tx.GetBase() >= index || slices", "return len(p.updates) > 0 || slices"},
+		in:    "cmd", tests: "TestStaleListing",
+	},
+	{
+		promise: "proved", name: "an honest push that was on its way is taken for an old one", file: "replica/proof.go",
+		edits: []string{"return p.tx.GetBase() >= index || slices", "return p.tx.GetBase() >= index || from == nil && slices"},
+		in:    "cmd", tests: "TestStaleListing",
+	},
+	{
+		promise: "proved", name: "what was checked outlives its pin", file: "cmd/proved.go",
+		edits: []string{"if index > pinned.Vouched.Index || ", "if "},
+		in:    "cmd", tests: "TestProvedBeyondThePin",
 	},
 }

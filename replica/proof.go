@@ -136,3 +136,14 @@ func (v *Vouched) Proves(p *Proof, name string, oid []byte) (known bool, err err
 	}
 	return true, fmt.Errorf("%s signed that %s is at %x, who might not: %w", p.signer.DID(), name, oid, ErrProof)
 }
+
+// GoesOnFrom says whether a proof can be taken for what moved a ref after an entry, when it
+// was at from: it was signed for a listing of then or later, or it starts from there. Which
+// entry a transaction is, its signer did not sign. So one that starts from elsewhere may
+// have been carried out before that entry, and be shown again as a later one; unless it was
+// on its way for as long as the ref took to go away from where that starts, and back.
+func (p *Proof) GoesOnFrom(index uint64, from []byte, name string, to []byte) bool {
+	return p.tx.GetBase() >= index || slices.ContainsFunc(p.updates[name], func(u *wire.RefUpdate) bool {
+		return bytes.Equal(u.GetNew(), to) && bytes.Equal(u.GetOld(), from)
+	})
+}

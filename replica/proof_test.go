@@ -384,6 +384,35 @@ func TestProves(t *testing.T) {
 	}
 }
 
+// TestGoesOnFrom asks of a transaction that was signed at index 5, and moved main from 1 to
+// 2, whether it may be what moved main after an entry.
+func TestGoesOnFrom(t *testing.T) {
+	b := newBench(t)
+	tx := b.draft(writer, move("heads/main", 1, 2), move("heads/a", 3, 4), move("heads/new", 0, 2))
+	tx.Base, tx.Window = 5, 100
+	signed, err := Seal(writer, identity.DomainTransaction, tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ParseKept(b.table.genesis, &wire.Kept{Index: 20, Transaction: signed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		index uint64
+		ref   string
+		from  []byte
+		ok    bool
+	}{
+		{0, "main", nil, true}, {5, "main", oid(9), true}, {6, "main", oid(9), false}, {6, "main", nil, false},
+		{6, "main", oid(1), true}, {6, "main", oid(3), false}, {6, "new", nil, true}, {6, "new", oid(1), false},
+	} {
+		if got := p.GoesOnFrom(c.index, c.from, "refs/heads/"+c.ref, oid(2)); got != c.ok {
+			t.Errorf("after entry %d, which had %s at %x: %v", c.index, c.ref, c.from, got)
+		}
+	}
+}
+
 // FuzzParseVouched gives readers claims from outside. What holds says the same again.
 func FuzzParseVouched(f *testing.F) {
 	b := newBench(f)

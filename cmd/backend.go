@@ -260,23 +260,23 @@ func (b *backend) AttachSigner(_ context.Context, s identity.Signer) (func(), er
 	return b.cfg.User.attach(s), nil
 }
 
-func (b *backend) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
+func (b *backend) Watch(ctx context.Context, q *pb.WatchRequest, emit func(*pb.Event) error) error {
 	n, err := b.node()
 	if err != nil {
 		return err
 	}
-	var only identity.RepoID
-	if repo != "" {
-		if _, only, err = b.resolve(repo); err != nil {
-			return err
-		}
+	tell := func(e node.Event) error { return emit(pbEvent(e)) }
+	switch {
+	case q.GetRepo() == "" && q.Since != nil:
+		return refusal(wire.FailureCode_FAILURE_BAD_REQUEST, "an index to watch from is one of a repository, and none was named", "peer watch REPO --since INDEX")
+	case q.GetRepo() == "":
+		return n.Watch(ctx, tell)
 	}
-	return n.Watch(ctx, func(e node.Event) error {
-		if repo != "" && e.Repo != only {
-			return nil
-		}
-		return emit(pbEvent(e))
-	})
+	_, only, err := b.resolve(q.GetRepo())
+	if err != nil {
+		return err
+	}
+	return n.WatchRepo(ctx, only, q.Since, tell)
 }
 
 func (b *backend) Session(ctx context.Context, repo string, push bool) (wire.Session, error) {
@@ -318,7 +318,10 @@ func pbLock(l *wire.Lock) *pb.Lock {
 }
 
 func pbEvent(e node.Event) *pb.Event {
-	out := &pb.Event{Repo: e.Repo.String(), Kind: string(e.Kind), Index: e.Index, Term: e.Term, UnixMs: e.At.UnixMilli()}
+	out := &pb.Event{Kind: string(e.Kind), Index: e.Index, Term: e.Term, UnixMs: e.At.UnixMilli()}
+	if g := e.Repository; g != nil {
+		out.Repo, out.Name, out.Url = g.Repo.String(), g.Name, identity.Address{Owner: g.Owner, Name: g.Name}.URL()
+	}
 	if e.Leader != "" {
 		out.Leader = e.Leader.String()
 	}

@@ -211,8 +211,15 @@ func (n *fakeNode) Verify(_ context.Context, q *pb.VerifyRequest, emit func(*pb.
 	return nil
 }
 
-func (n *fakeNode) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
-	if err := emit(&pb.Event{Repo: firstSet(repo, "all"), Kind: "commit", Index: 2, Term: 1, Leader: n.cfg.Key.PeerID().String(), Refs: []*pb.RefChange{
+func (n *fakeNode) Watch(ctx context.Context, q *pb.WatchRequest, emit func(*pb.Event) error) error {
+	if q.Since != nil && q.GetSince() >= 2 {
+		if err := emit(&pb.Event{Repo: q.GetRepo(), Name: "demo", Kind: "leader", Index: 2, Term: 2}); err != nil {
+			return err
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	if err := emit(&pb.Event{Repo: firstSet(q.GetRepo(), "all"), Name: "demo", Kind: "commit", Index: 2, Term: 1, Leader: n.cfg.Key.PeerID().String(), Refs: []*pb.RefChange{
 		{Name: "refs/heads/main", New: strings.Repeat("a", 40)},
 		{Name: "refs/heads/evil\x1b[2J", Old: strings.Repeat("a", 40), New: strings.Repeat("b", 40)},
 		{Name: "refs/heads/gone", Old: strings.Repeat("b", 40)},

@@ -1,8 +1,8 @@
 package node
 
 import (
-	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"peer/identity"
@@ -24,17 +24,21 @@ const (
 	// that it put it right.
 	EventDamage EventKind = "damage"
 	EventMended EventKind = "mended"
+	// EventGap: some of what happened can't be told.
+	EventGap EventKind = "gap"
 )
 
 // Event is something that happened in a group that this node belongs to.
 type Event struct {
-	Repo   identity.RepoID
-	Kind   EventKind
-	Index  uint64
-	Term   uint64
-	Leader identity.PeerID
-	At     time.Time
-	Refs   []replica.RefChange
+	// Repository is nil of a gap in what was queued for a watcher.
+	Repository *replica.Genesis
+	Kind       EventKind
+	Index      uint64
+	Term       uint64
+	Leader     identity.PeerID
+	// At is the stamp of the log, of EventCommit; otherwise it is this node's clock.
+	At   time.Time
+	Refs []replica.RefChange
 	// Members are all seats, of EventMembers.
 	Members []replica.Member
 	// Signer is whose push it was, of EventCommit; Peer whom the others are about.
@@ -44,10 +48,16 @@ type Event struct {
 }
 
 // hub hands events to those who watch. A watcher that does not keep up loses
-// the oldest: the log itself is where nothing is lost.
+// the oldest, and is told how many: the log itself is where nothing is lost.
 type hub struct {
 	mu       sync.Mutex
-	watchers map[chan Event]struct{}
+	watchers map[*watcher]struct{}
+}
+
+type watcher struct {
+	want func(Event) bool
+	ch   chan Event
+	lost atomic.Uint64 // since it was last told
 }
 
 const eventsQueued = 256
@@ -55,14 +65,14 @@ const eventsQueued = 256
 func (h *hub) emit(e Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e.At = time.Now()
-	for ch := range h.watchers {
-		for {
+	for w := range h.watchers {
+		for w.want(e) {
 			select {
-			case ch <- e:
+			case w.ch <- e:
 			default:
 				select {
-				case <-ch:
+				case <-w.ch:
+					w.lost.Add(1)
 				default:
 				}
 				continue
@@ -72,42 +82,32 @@ func (h *hub) emit(e Event) {
 	}
 }
 
-// Watch calls f for each event until f fails or ctx ends.
-func (n *Node) Watch(ctx context.Context, f func(Event) error) error {
-	ch := make(chan Event, eventsQueued)
-	n.events.mu.Lock()
-	if n.events.watchers == nil {
-		n.events.watchers = map[chan Event]struct{}{}
+// join begins to queue the events that a watcher wants, until leave.
+func (h *hub) join(want func(Event) bool) (w *watcher, leave func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	w = &watcher{want: want, ch: make(chan Event, eventsQueued)}
+	if h.watchers == nil {
+		h.watchers = map[*watcher]struct{}{}
 	}
-	n.events.watchers[ch] = struct{}{}
-	n.events.mu.Unlock()
-	defer func() {
-		n.events.mu.Lock()
-		delete(n.events.watchers, ch)
-		n.events.mu.Unlock()
-	}()
-	members := time.NewTicker(watchEvery)
-	defer members.Stop()
-	known := map[identity.RepoID]seats{}
-	if err := n.watchMembers(ctx, known, f); err != nil {
-		return err
+	h.watchers[w] = struct{}{}
+	return w, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.watchers, w)
 	}
-	for {
-		select {
-		case <-members.C:
-			if err := n.watchMembers(ctx, known, f); err != nil {
-				return err
-			}
-		case e := <-ch:
-			if err := f(e); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-n.ctx.Done():
-			return context.Cause(n.ctx)
-		}
+}
+
+// emit tells those who watch of something in this group.
+func (g *group) emit(e Event) { g.n.events.emit(g.event(e)) }
+
+// event says of which group e is and, unless the log did, when it happened.
+func (g *group) event(e Event) Event {
+	e.Repository = g.genesis
+	if e.At.IsZero() {
+		e.At = time.Now()
 	}
+	return e
 }
 
 // applied reports what a turn applied, and tells the network when this node leads.
@@ -116,7 +116,14 @@ func (n *Node) applied(g *group, applied []replica.Applied) {
 	for _, a := range applied {
 		if len(a.Refs) > 0 || a.Head != "" {
 			moved = true
-			n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventCommit, Index: a.Index, Term: a.Term, Leader: g.leader.of, Refs: a.Refs, Signer: a.Signer})
+			e := Event{
+				Kind: EventCommit, Index: a.Index, Term: a.Term, Leader: g.leader.of, At: time.UnixMilli(a.StampMillis),
+				Refs: a.Refs, Signer: a.Signer,
+			}
+			if a.Head != "" {
+				e.Detail = headMoved(a.Head)
+			}
+			g.emit(e)
 		}
 	}
 	if moved && g.leader.of == n.self {

@@ -294,7 +294,7 @@ func (g *group) leaderChanged(to identity.PeerID) {
 	close(g.leader.changed)
 	g.leader.changed = make(chan struct{})
 	term, _ := g.core.Leading()
-	g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventLeader, Leader: to, Term: term, Index: g.core.Table().Index()})
+	g.emit(Event{Kind: EventLeader, Leader: to, Term: term, Index: g.core.Table().Index()})
 	if to != g.n.self {
 		return
 	}

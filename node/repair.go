@@ -356,7 +356,7 @@ func (g *group) membershipChanged(ms *replica.Membership) {
 	}
 	g.protectMembers()
 	g.n.meet(g)
-	g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventMembers, Leader: g.leader.of, Index: ms.Index, Members: ms.Members})
+	g.emit(Event{Kind: EventMembers, Leader: g.leader.of, Index: ms.Index, Members: ms.Members})
 	g.n.repairSoon()
 }
 

@@ -88,7 +88,7 @@ func (g *group) mend(ctx context.Context) error {
 		left, err := g.fsck(ctx, false)
 		if err == nil && len(left) == 0 {
 			g.log.Warn("objects were damaged here, and were fetched again", "from", from, "packs set aside", len(moved), "in", aside)
-			g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventMended, Peer: g.n.self, Detail: fmt.Sprintf("%d packs set aside, objects fetched from %s", len(moved), from)})
+			g.emit(Event{Kind: EventMended, Peer: g.n.self, Detail: fmt.Sprintf("%d packs set aside, objects fetched from %s", len(moved), from)})
 			return nil
 		}
 		if err == nil {

@@ -161,7 +161,7 @@ func (g *group) verify(ctx context.Context, deep bool) (*wire.Verified, error) {
 	}
 	for _, f := range r.GetFindings() {
 		g.log.Error("a check found damage", "part", f.GetPart(), "detail", f.GetDetail(), "mended", f.GetMended())
-		g.n.events.emit(Event{Repo: g.genesis.Repo, Kind: EventDamage, Peer: g.n.self, Detail: f.GetPart() + ": " + f.GetDetail()})
+		g.emit(Event{Kind: EventDamage, Peer: g.n.self, Detail: f.GetPart() + ": " + f.GetDetail()})
 	}
 	return r, nil
 }

@@ -48,11 +48,10 @@ type Backend interface {
 	// many goroutines, until detach. It is refused where s is somebody else's.
 	AttachSigner(ctx context.Context, s identity.Signer) (detach func(), err error)
 
-	// Watch calls emit for each event of repo, or of all repositories that the
-	// node holds where repo is empty, until the context ends or emit fails. It
-	// calls emit on one goroutine, and must not hold a lock while it does: a
-	// slow reader blocks emit.
-	Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error
+	// Watch calls emit for each event that is asked for until the context ends or
+	// emit fails. It calls emit on one goroutine, and must not hold a lock while it
+	// does: a slow reader blocks emit.
+	Watch(ctx context.Context, q *pb.WatchRequest, emit func(*pb.Event) error) error
 
 	// Session opens a stream to a replica that can serve repo; with push set,
 	// to the leader where one is known. The context bounds the opening and the

@@ -168,10 +168,10 @@ func (c *Client) RemoveRepo(ctx context.Context, q *pb.RemoveRepoRequest) (*pb.R
 
 // Watch calls emit for each event until the context ends, emit fails, or the
 // node stops, which is nil.
-func (c *Client) Watch(ctx context.Context, repo string, emit func(*pb.Event) error) error {
+func (c *Client) Watch(ctx context.Context, q *pb.WatchRequest, emit func(*pb.Event) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	events, err := c.api.Watch(ctx, &pb.WatchRequest{Repo: repo})
+	events, err := c.api.Watch(ctx, q)
 	if err != nil {
 		return fromStatus(err)
 	}

@@ -98,7 +98,7 @@ func (f *fakeBackend) Verify(_ context.Context, q *pb.VerifyRequest, emit func(*
 	return emit(&pb.VerifyReply{Peer: q.GetRepo(), Done: true})
 }
 
-func (f *fakeBackend) Watch(ctx context.Context, _ string, emit func(*pb.Event) error) error {
+func (f *fakeBackend) Watch(ctx context.Context, _ *pb.WatchRequest, emit func(*pb.Event) error) error {
 	for _, e := range f.events {
 		if err := emit(e); err != nil {
 			return err

@@ -65,7 +65,7 @@ func TestWatchStreamsAndEnds(t *testing.T) {
 	s, o := serve(t, b, false)
 	ctx, cancel := context.WithCancel(t.Context())
 	var seen []uint64
-	err := dial(t, o).Watch(ctx, "", func(e *pb.Event) error {
+	err := dial(t, o).Watch(ctx, &pb.WatchRequest{}, func(e *pb.Event) error {
 		if seen = append(seen, e.GetIndex()); len(seen) == 2 {
 			cancel()
 		}
@@ -75,14 +75,14 @@ func TestWatchStreamsAndEnds(t *testing.T) {
 		t.Fatalf("saw %v, %v", seen, err)
 	}
 	enough := errors.New("enough")
-	if err := dial(t, o).Watch(t.Context(), "", func(*pb.Event) error { return enough }); !errors.Is(err, enough) {
+	if err := dial(t, o).Watch(t.Context(), &pb.WatchRequest{}, func(*pb.Event) error { return enough }); !errors.Is(err, enough) {
 		t.Fatalf("emit failed: %v", err)
 	}
 	stopped := make(chan error, 1)
 	started := make(chan struct{}, 2)
 	c := dial(t, o)
 	go func() {
-		stopped <- c.Watch(t.Context(), "", func(*pb.Event) error { started <- struct{}{}; return nil })
+		stopped <- c.Watch(t.Context(), &pb.WatchRequest{}, func(*pb.Event) error { started <- struct{}{}; return nil })
 	}()
 	<-started
 	s.Close()

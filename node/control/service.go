@@ -103,5 +103,5 @@ func (s *service) Watch(q *pb.WatchRequest, out grpc.ServerStreamingServer[pb.Ev
 	if err := out.SendHeader(nil); err != nil {
 		return err
 	}
-	return s.backend.Watch(out.Context(), q.GetRepo(), out.Send)
+	return s.backend.Watch(out.Context(), q, out.Send)
 }

@@ -2384,8 +2384,12 @@ func (x *LockReply) GetCommit() *Commit {
 }
 
 type WatchRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Repo  string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"` // empty: all that this node holds
+	// Every commit after this index, from the log, and then those to come; a watcher
+	// that is slow holds them up. It needs a repository. Absent: those to come, and one
+	// that is slow misses some.
+	Since         *uint64 `protobuf:"varint,2,opt,name=since,proto3,oneof" json:"since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2427,10 +2431,17 @@ func (x *WatchRequest) GetRepo() string {
 	return ""
 }
 
+func (x *WatchRequest) GetSince() uint64 {
+	if x != nil && x.Since != nil {
+		return *x.Since
+	}
+	return 0
+}
+
 type Event struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
-	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // commit, leader, members, member, damage, mended
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // commit, leader, members, member, damage, mended, gap
 	Index         uint64                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
 	Term          uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
 	Leader        string                 `protobuf:"bytes,5,opt,name=leader,proto3" json:"leader,omitempty"`
@@ -2439,6 +2450,8 @@ type Event struct {
 	Signer        string                 `protobuf:"bytes,8,opt,name=signer,proto3" json:"signer,omitempty"` // did:key of whose push it was
 	Peer          string                 `protobuf:"bytes,9,opt,name=peer,proto3" json:"peer,omitempty"`     // whom it is about
 	Detail        string                 `protobuf:"bytes,10,opt,name=detail,proto3" json:"detail,omitempty"`
+	Name          string                 `protobuf:"bytes,11,opt,name=name,proto3" json:"name,omitempty"` // of the repository
+	Url           string                 `protobuf:"bytes,12,opt,name=url,proto3" json:"url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2539,6 +2552,20 @@ func (x *Event) GetPeer() string {
 func (x *Event) GetDetail() string {
 	if x != nil {
 		return x.Detail
+	}
+	return ""
+}
+
+func (x *Event) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Event) GetUrl() string {
+	if x != nil {
+		return x.Url
 	}
 	return ""
 }
@@ -3642,9 +3669,11 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\"g\n" +
 	"\tLockReply\x12)\n" +
 	"\x04lock\x18\x01 \x01(\v2\x15.peer.control.v1.LockR\x04lock\x12/\n" +
-	"\x06commit\x18\x02 \x01(\v2\x17.peer.control.v1.CommitR\x06commit\"\"\n" +
+	"\x06commit\x18\x02 \x01(\v2\x17.peer.control.v1.CommitR\x06commit\"G\n" +
 	"\fWatchRequest\x12\x12\n" +
-	"\x04repo\x18\x01 \x01(\tR\x04repo\"\xfe\x01\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x19\n" +
+	"\x05since\x18\x02 \x01(\x04H\x00R\x05since\x88\x01\x01B\b\n" +
+	"\x06_since\"\xa4\x02\n" +
 	"\x05Event\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
@@ -3656,7 +3685,9 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x06signer\x18\b \x01(\tR\x06signer\x12\x12\n" +
 	"\x04peer\x18\t \x01(\tR\x04peer\x12\x16\n" +
 	"\x06detail\x18\n" +
-	" \x01(\tR\x06detail\"C\n" +
+	" \x01(\tR\x06detail\x12\x12\n" +
+	"\x04name\x18\v \x01(\tR\x04name\x12\x10\n" +
+	"\x03url\x18\f \x01(\tR\x03url\"C\n" +
 	"\tRefChange\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03old\x18\x02 \x01(\tR\x03old\x12\x10\n" +
@@ -3904,6 +3935,7 @@ func file_node_control_control_proto_init() {
 		return
 	}
 	file_node_control_control_proto_msgTypes[26].OneofWrappers = []any{}
+	file_node_control_control_proto_msgTypes[38].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

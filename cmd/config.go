@@ -27,6 +27,9 @@ func (c *configFile) Resolve(ctx *kong.Context, _ *kong.Path, flag *kong.Flag) (
 	if !configurable(flag) || fromEnv(flag) {
 		return nil, nil
 	}
+	if command := ctx.Selected(); command != nil && command.Name == doctorName {
+		return nil, nil // it says by itself what is wrong with the file
+	}
 	if c.values == nil {
 		if err := c.load(ctx); err != nil {
 			return nil, err

@@ -36,6 +36,7 @@ type grammar struct {
 	Commit commitCmd `cmd:"" passthrough:"" group:"git" help:"Commit: git commit."`
 
 	ID         idCmd         `cmd:"" name:"id" group:"home" help:"Show your key, and give names to those of others."`
+	Doctor     doctorCmd     `cmd:"" group:"home" help:"Look for what people most often get wrong, and say what to type."`
 	Setup      setupCmd      `cmd:"" group:"home" help:"Make git find peer:// repositories."`
 	Version    versionCmd    `cmd:"" group:"home" help:"Print the version."`
 	Completion completionCmd `cmd:"" group:"home" help:"Print a script that completes commands in a shell."`

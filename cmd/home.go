@@ -88,11 +88,17 @@ func OpenHome(dir string) (*Home, error) {
 }
 
 func (h *Home) checkFormat() error {
+	err := h.readFormat()
+	if errors.Is(err, fs.ErrNotExist) {
+		return writeFile(h.path("FORMAT"), fmt.Appendf(nil, "%d\n", homeFormat), 0o644)
+	}
+	return err
+}
+
+// readFormat says why this program can't use the home; fs.ErrNotExist where nobody has yet.
+func (h *Home) readFormat() error {
 	path := h.path("FORMAT")
 	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return writeFile(path, fmt.Appendf(nil, "%d\n", homeFormat), 0o644)
-	}
 	if err != nil {
 		return fmt.Errorf("home: %w", err)
 	}

@@ -51,14 +51,11 @@ func (c *nodeCmd) Run(ctx context.Context, a *app) error {
 	return runNode(ctx, a, &c.netFlags, func(cfg *NodeConfig) error {
 		cfg.GRPCAddr, cfg.GitAddr, cfg.GitPush, cfg.Stay = string(c.GrpcPort), string(c.GitPort), c.GitPush, c.Stay
 		cfg.HTTPAddr, cfg.HTTPPush, cfg.HTTPNames = string(c.HTTP), c.HTTPPush, c.HTTPName
-		if c.HTTP == "" && (c.HTTPPush || len(c.HTTPName) > 0) {
-			return usage("add --http 0", "--http-push and --http-name without --http have nothing to be about")
-		}
-		if c.GitPush && c.GitPort == "" {
-			return usage("add --git-port 0", "--git-push without --git-port has nothing to push to")
-		}
 		cfg.RoomBytes, cfg.RepoBytesMax = int64(c.Room), int64(c.MaxRepoSize)
-		var err error
+		err := c.checkPorts()
+		if err != nil {
+			return err
+		}
 		if cfg.Accept, err = parseAccept(cfg.Home, c.Accept, cfg.Secret != ""); err != nil || c.ReposDir == "" {
 			return err
 		}
@@ -66,6 +63,17 @@ func (c *nodeCmd) Run(ctx context.Context, a *app) error {
 		cfg.ReposDir = dir
 		return err
 	})
+}
+
+// checkPorts says which flag lacks the port that it is about.
+func (c *nodeCmd) checkPorts() error {
+	if c.HTTP == "" && (c.HTTPPush || len(c.HTTPName) > 0) {
+		return usage("add --http 0", "--http-push and --http-name without --http have nothing to be about")
+	}
+	if c.GitPush && c.GitPort == "" {
+		return usage("add --git-port 0", "--git-push without --git-port has nothing to push to")
+	}
+	return nil
 }
 
 // Run runs a bootstrap node in the foreground.

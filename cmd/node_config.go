@@ -56,20 +56,12 @@ type netFlags struct {
 
 // config checks the flags before anything is started.
 func (f *netFlags) config(home *Home, logTo io.Writer) (NodeConfig, error) {
-	if err := checkAddrs("--peer", f.Peer, true); err != nil {
-		return NodeConfig{}, err
-	}
-	if err := checkAddrs("--listen", f.Listen, false); err != nil {
+	if err := f.check(); err != nil {
 		return NodeConfig{}, err
 	}
 	if f.PrivKey != "" {
 		if err := home.AdoptKey(f.PrivKey); err != nil {
 			return NodeConfig{}, err
-		}
-	}
-	if f.InvitePort != "" {
-		if _, err := strconv.ParseUint(f.InvitePort, 10, 16); err != nil {
-			return NodeConfig{}, usage("--invite-port 4002, for instance", "--invite-port: want a port, not %.40q", f.InvitePort)
 		}
 	}
 	key, err := home.Key()
@@ -103,6 +95,22 @@ func (f *netFlags) config(home *Home, logTo io.Writer) (NodeConfig, error) {
 	}
 	cfg.Peers = firstOfEach(slices.Concat(f.Peer, saved.Peers))
 	return cfg, nil
+}
+
+// check says which flag makes no sense. It looks at nothing but the flags.
+func (f *netFlags) check() error {
+	if err := checkAddrs("--peer", f.Peer, true); err != nil {
+		return err
+	}
+	if err := checkAddrs("--listen", f.Listen, false); err != nil {
+		return err
+	}
+	if f.InvitePort != "" {
+		if _, err := strconv.ParseUint(f.InvitePort, 10, 16); err != nil {
+			return usage("--invite-port 4002, for instance", "--invite-port: want a port, not %.40q", f.InvitePort)
+		}
+	}
+	return nil
 }
 
 func checkAddrs(flag string, addrs []string, withID bool) error {

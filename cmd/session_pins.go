@@ -75,12 +75,35 @@ func (p pins) lookup(repo identity.RepoID) (pin, error) {
 		return pin{}, err
 	}
 	found := file.Repos[repo.String()]
-	if found.Genesis != "" {
-		if raw, err := hex.DecodeString(found.Genesis); err != nil || len(raw) != len(identity.GenesisHash{}) {
-			return pin{}, fmt.Errorf("%s: genesis hash of %s is damaged", p.path(), repo)
-		}
+	if err := p.sound(repo.String(), found); err != nil {
+		return pin{}, err
 	}
 	return found, nil
+}
+
+// sound says what is wrong with a pin.
+func (p pins) sound(repo string, found pin) error {
+	if found.Genesis == "" {
+		return nil
+	}
+	if raw, err := hex.DecodeString(found.Genesis); err != nil || len(raw) != len(identity.GenesisHash{}) {
+		return fmt.Errorf("%s: genesis hash of %.100s is damaged", p.path(), repo)
+	}
+	return nil
+}
+
+// check says what is wrong with any of the pins.
+func (p pins) check() error {
+	file, err := p.read()
+	if err != nil {
+		return err
+	}
+	for repo, found := range file.Repos {
+		if err := p.sound(repo, found); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // remember pins the genesis of a repository and moves its seen index forward.

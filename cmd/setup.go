@@ -43,19 +43,29 @@ func (c *setupCmd) Run(a *app) error {
 
 // checkPath says what to add to PATH, if anything.
 func (c *setupCmd) checkPath(a *app, dir, exe string) error {
-	found, err := exec.LookPath(helperName)
-	if err != nil {
+	found, same := findHelper(exe)
+	if found == "" {
 		line := "export PATH=" + shellQuote(dir) + `:"$PATH"`
 		warn(a.errs, "git will not find %s: %s is not in PATH", helperName, dir)
 		fmt.Fprintf(a.errs, "peer: hint: add this line to the start-up file of your shell: %s\n", line)
 		return nil
 	}
-	if !sameFile(found, exe) {
+	if !same {
 		warn(a.errs, "git will run another peer: %s comes first in PATH", found)
 		return nil
 	}
 	fmt.Fprintln(a.out, "git finds peer:// repositories")
 	return nil
+}
+
+// findHelper is what git would start for peer:// URLs, empty where PATH has nothing, and
+// whether that is exe.
+func findHelper(exe string) (path string, same bool) {
+	path, err := exec.LookPath(helperName)
+	if err != nil {
+		return "", false
+	}
+	return path, sameFile(path, exe)
 }
 
 // isTemporary says whether exe is what `go run` made, and removes in the end.

@@ -16,6 +16,9 @@ type Version struct{ Major, Minor, Patch int }
 // came with it, pack-objects --stdin-packs and cat-file's formats before.
 var OldestVersion = Version{2, 36, 0}
 
+// TestedVersion is the oldest release that the tests run with.
+var TestedVersion = Version{2, 39, 0}
+
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
 
 // Less says that v was released before w.

@@ -9,6 +9,9 @@ import (
 	"peer/replica"
 )
 
+// DefaultFreeBytes is how much of its disk a node keeps free.
+const DefaultFreeBytes = 256 << 20
+
 // Config is what a node is made of. Zero values of the limits mean their defaults.
 type Config struct {
 	// Key is the node's: its peer ID.
@@ -57,7 +60,7 @@ type Config struct {
 	MaintainEvery time.Duration
 	// ScrubEvery is how often each replica checks itself, every byte of it. Default a day.
 	ScrubEvery time.Duration
-	// FreeBytesMin is how much room the disk must have for a push. Default 256 MiB.
+	// FreeBytesMin is how much room the disk must have for a push. Default [DefaultFreeBytes].
 	FreeBytesMin int64
 	// RoomBytes is how much all repositories together may take on this node. A node
 	// that has no room takes no new ones, and no pushes. Default: all of the disk.
@@ -119,7 +122,7 @@ func (c *Config) fill() error {
 	setDefault(&c.EndedAge, 24*time.Hour)
 	setDefault(&c.ScrubEvery, 24*time.Hour)
 	setDefault(&c.MaintainEvery, 30*time.Second)
-	setDefault(&c.FreeBytesMin, 256<<20)
+	setDefault(&c.FreeBytesMin, DefaultFreeBytes)
 	if c.Admit == nil {
 		c.Admit = func(*replica.Receipt) error { return nil }
 	}

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// freeBytes is the room for this process on dir's file system; -1 where it can't be told.
-func freeBytes(dir string) int64 {
+// FreeBytes is the room for this process on dir's file system; -1 where it can't be told.
+func FreeBytes(dir string) int64 {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(dir, &st); err != nil {
 		return -1

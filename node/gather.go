@@ -108,7 +108,7 @@ func (g *group) gather(ctx context.Context) error {
 // forgotten its log up to the floor: entries of the log keep their objects. An
 // idle group forgets only when something happens, so it is asked something.
 func (g *group) readyToGather(ctx context.Context, floor uint64) (bool, error) {
-	if free := freeBytes(g.repo.Dir()); free >= 0 && free < g.n.cfg.FreeBytesMin+g.repo.PackBytes() {
+	if free := FreeBytes(g.repo.Dir()); free >= 0 && free < g.n.cfg.FreeBytesMin+g.repo.PackBytes() {
 		g.log.Debug("too little room to rewrite the packs")
 		return false, nil
 	}

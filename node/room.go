@@ -35,7 +35,7 @@ func (n *Node) used() int64 {
 
 // room is what is left for repositories, and why not more.
 func (n *Node) room() (left int64, why string) {
-	if free := freeBytes(n.cfg.ReposDir); free >= 0 {
+	if free := FreeBytes(n.cfg.ReposDir); free >= 0 {
 		left, why = free-n.cfg.FreeBytesMin, fmt.Sprintf("%d MiB are left on its disk, and it keeps %d MiB free", free>>20, n.cfg.FreeBytesMin>>20)
 	} else {
 		left = 1 << 62 // nobody can tell

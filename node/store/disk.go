@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeBytesMin is the room that must be left. Badger maps sparse files, and a
+// FreeBytesMin is the room that must be left. Badger maps sparse files, and a
 // full disk under a mapping kills the process instead of returning an error.
-const freeBytesMin = 128 << 20
+const FreeBytesMin = 128 << 20
 
 func (s *Store) checkSpace() error { return checkSpace(s.dir.dir, s.freeBytesMin) }
 

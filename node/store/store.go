@@ -65,7 +65,7 @@ func Open(o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err := checkSpace(o.Dir, freeBytesMin); err != nil {
+	if err := checkSpace(o.Dir, FreeBytesMin); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	trip := &tripwire{log: o.Logger}
@@ -78,7 +78,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		db: db, dir: dirSyncer{dir: o.Dir, off: o.NoSync}, log: o.Logger, trip: trip,
-		beforeCommit: func(*batch) error { return nil }, freeBytesMin: freeBytesMin,
+		beforeCommit: func(*batch) error { return nil }, freeBytesMin: FreeBytesMin,
 		kick:    make(chan struct{}, 1),
 		trimmed: map[generation]uint64{},
 		heads:   map[identity.RepoID]head{},

@@ -45,7 +45,7 @@ var proofMutations = []mutation{
 	{
 		promise: "proved", name: "a home forgets who voted", file: "cmd/pins_vouched.go",
 		edits: []string{"case !v.Lineage.GoesOnFrom(p.Generation, configuration):", "case v.Lineage == nil && len(configuration) == 0:"},
-		in:    "cmd", tests: "TestGraftedVoters",
+		in:    "cmd", tests: "TestGraftedVoters|TestFormerVoters",
 	},
 	{
 		promise: "proved", name: "what lacks a proof passes", file: "cmd/remote_proof.go",

@@ -45,7 +45,7 @@ func run(args []string, a app) int {
 		return runRemoteHelper(ctx, args[1:], a.in, a.out, a.errs, home)
 	}
 	err := a.dispatch(ctx, args[1:])
-	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+	if errors.Is(err, errInterrupted) || ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		return exitInterrupted
 	}
 	return report(a.errs, err)

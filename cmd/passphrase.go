@@ -93,6 +93,9 @@ func readPassphraseFile(path string) ([]byte, error) {
 // errNoTerminal says that there is nobody to ask.
 var errNoTerminal = errors.New("there is no terminal to ask for the passphrase")
 
+// errInterrupted says that who was asked interrupted instead.
+var errInterrupted = errors.New("interrupted")
+
 // askTerminal reads a line from the terminal of this process without showing it.
 // Stdin is not asked: of a remote helper it belongs to git.
 func askTerminal(prompt string) ([]byte, error) {
@@ -125,7 +128,10 @@ func askTerminal(prompt string) ([]byte, error) {
 	_, _ = io.WriteString(tty, prompt)
 	line, err := readLine(tty)
 	_, _ = io.WriteString(tty, "\n") // since the person's own was not shown
-	if err == nil && len(line) == 0 {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		err = errInterrupted
+	case err == nil && len(line) == 0:
 		err = errors.New("no passphrase was given")
 	}
 	return line, err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -76,10 +77,39 @@ func newOutsideGit(h *Home, dir string, errs io.Writer) (*outsideGit, error) {
 		return slices.Contains(localEnv, name)
 	})
 	env = append(env, "GIT_DIR="+dir, "GIT_NO_REPLACE_OBJECTS=1")
-	if errs == nil {
-		env = append(env, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "SSH_ASKPASS_REQUIRE=never", "GCM_INTERACTIVE=never")
-	}
 	return &outsideGit{dir: dir, env: env, errs: errs}, nil
+}
+
+// newUnattendedGit is newOutsideGit where nobody is there to read or to answer, and
+// connections that are dead must end by themselves.
+func newUnattendedGit(ctx context.Context, h *Home, dir string) (*outsideGit, error) {
+	g, err := newOutsideGit(h, dir, nil)
+	if err != nil {
+		return nil, err
+	}
+	g.settings = []string{"http.lowSpeedLimit=100", "http.lowSpeedTime=60"} // bytes a second, seconds
+	ssh := os.Getenv("GIT_SSH_COMMAND")
+	if ssh == "" {
+		ssh, _ = gitOutput(ctx, "config", "--get", "core.sshCommand")
+	}
+	if ssh == "" && os.Getenv("GIT_SSH") == "" {
+		ssh = "ssh"
+	}
+	if ssh != "" {
+		g.env = append(g.env, "GIT_SSH_COMMAND="+batchSSH(ssh))
+	}
+	g.env = append(g.env, "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=", "SSH_ASKPASS=", "SSH_ASKPASS_REQUIRE=never", "GCM_INTERACTIVE=never")
+	return g, nil
+}
+
+// batchSSH adds to a command of OpenSSH that it asks nothing, and gives up on a dead
+// connection. Others have options of their own.
+func batchSSH(command string) string {
+	program, _, _ := strings.Cut(command, " ")
+	if filepath.Base(program) != "ssh" {
+		return command
+	}
+	return command + " -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=30"
 }
 
 // run runs git to its end. When ctx ends git is asked to end, and then made to.

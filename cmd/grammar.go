@@ -27,7 +27,8 @@ type grammar struct {
 	Verify verifyCmd `cmd:"" group:"repo" help:"Have every replica check its objects, refs and log against each other."`
 	Why    whyCmd    `cmd:"" group:"repo" help:"Say who leads, lags or is silent, and why a push would be refused now."`
 
-	Repo repoCmd `cmd:"" group:"repo" help:"Look at repositories, and lock them."`
+	Mirror mirrorCmd `cmd:"" group:"repo" help:"Keep a repository and one elsewhere alike."`
+	Repo   repoCmd   `cmd:"" group:"repo" help:"Look at repositories, and lock them."`
 
 	Clone  cloneCmd  `cmd:"" passthrough:"" group:"git" help:"Clone a repository: git clone."`
 	Pull   pullCmd   `cmd:"" passthrough:"" group:"git" help:"Pull, or clone outside a work tree: git pull."`

@@ -38,6 +38,8 @@ const homeFormat = 1
 //	pins.json     what it knows of each repository, and does not go back behind
 //	proved/       the refs that it has checked
 //	import/       clones of what is being imported
+//	mirrors.json  mirrors of repositories elsewhere
+//	mirrors/      what they fetched, and how they fared
 //	badger/       logs, votes, tables
 //	repos/        bare repositories, unless --repos-dir says otherwise
 type Home struct {

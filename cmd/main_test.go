@@ -48,7 +48,7 @@ func TestScripts(t *testing.T) {
 }
 
 // scriptPatience is how long scripts wait for something to come true.
-const scriptPatience = 20 * time.Second
+const scriptPatience = time.Minute
 
 // eventually COMMAND…: runs it until it succeeds (or, with !, fails).
 func eventually(ts *testscript.TestScript, neg bool, args []string) {

@@ -30,6 +30,7 @@ type nodeParts struct {
 	http      *gitd.HTTPServer
 	control   *control.Server
 	door      *door
+	mirrors   *mirrorKeeper // nil until it serves
 	network   Network
 
 	closing sync.Once
@@ -110,6 +111,9 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 		SocketPath: cfg.Home.SocketPath(), TCPAddr: cfg.GRPCAddr, TokenPath: cfg.Home.TokenPath(),
 		Backend: backend, Logger: cfg.Log,
 	})
+	if err == nil && p.node != nil {
+		p.mirrors = keepMirrors(cfg.Home, cfg.Log, p.node.WatchCommits)
+	}
 	return err
 }
 
@@ -172,6 +176,9 @@ func (p *nodeParts) Wait() error {
 // Close implements [running].
 func (p *nodeParts) Close() error {
 	p.closing.Do(func() {
+		if p.mirrors != nil {
+			p.err = errors.Join(p.err, p.mirrors.Close())
+		}
 		if p.control != nil {
 			p.err = errors.Join(p.err, p.control.Close())
 		}

@@ -19,6 +19,23 @@ func (n *Node) Watch(ctx context.Context, f func(Event) error) error {
 	return n.watch(ctx, func(Event) bool { return true }, nil, f)
 }
 
+// WatchCommits calls f for each commit that this node applies, until ctx ends; one that
+// is slow misses some. It costs next to nothing, so that it may go on for ever.
+func (n *Node) WatchCommits(ctx context.Context, f func(identity.RepoID)) error {
+	w, leave := n.events.join(func(e Event) bool { return e.Kind == EventCommit })
+	defer leave()
+	for {
+		select {
+		case e := <-w.ch:
+			f(e.Repository.Repo)
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-n.ctx.Done():
+			return context.Cause(n.ctx)
+		}
+	}
+}
+
 // WatchRepo is Watch for one repository. With since it calls f for each commit after
 // that index: these come out of the log, so that one that is slow holds them up, and
 // misses only what the log has forgotten.

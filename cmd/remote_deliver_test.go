@@ -55,6 +55,12 @@ func TestPushOnce(t *testing.T) {
 					s.fail(&wire.Failure{Code: wire.FailureCode_FAILURE_NOT_LEADER, Message: "no"})
 				})
 			}, retrying, 2},
+		"too many pushes for a moment": {
+			func(f *fakeReplica) {
+				f.before = nth(len(f.arrived), func(s *fakeSession) {
+					s.fail(&wire.Failure{Code: wire.FailureCode_FAILURE_BUSY, Message: "no"})
+				})
+			}, "remote: the replica is busy, retrying", 2},
 		"no quorum for a moment": {
 			func(f *fakeReplica) {
 				f.before = nth(len(f.arrived), func(s *fakeSession) {

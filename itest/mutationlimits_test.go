@@ -28,6 +28,16 @@ var limitMutations = []mutation{
 		in:    "node", tests: "TestIntakes",
 	},
 	{
+		promise: "bounded", name: "a key pushes as often as it likes", file: "node/pushrate.go",
+		edits: []string{"if wait == 0 {", "if wait >= 0 {"},
+		in:    "node", tests: "TestPushRate$",
+	},
+	{
+		promise: "bounded", name: "whoever sends a push again spends what its signer has", file: "node/push.go",
+		edits: []string{"\tknown, refusal, err := u.courtesy(ctx)", "\tif err := u.admitRate(); err != nil {\n\t\treturn err\n\t}\n\tknown, refusal, err := u.courtesy(ctx)"},
+		in:    "node", tests: "TestPushRate$",
+	},
+	{
 		promise: "durable", name: "a follower refuses what is committed", file: "node/catchup.go",
 		edits: []string{"need *replica.Need) error {\n\tvar errs []error", "need *replica.Need) error {\n\tif err := (&intake{g: g}).upTo(int64(need.Payload.GetPackSize())); err != nil {\n\t\treturn err\n\t}\n\tvar errs []error"},
 		in:    "node", tests: "TestRepoSizeOfFollowers",

@@ -43,6 +43,12 @@ type Config struct {
 	InlineBytesMax int
 	// PackBytesMax bounds one push. Default 8 GiB.
 	PackBytesMax int64
+	// PushRate is how many transactions a second, and PushBurst how many at once, one key
+	// may bring to what this node leads. Far more than people and their machines push, and
+	// few enough that nobody's push falls out of the window while its pack is sent: one
+	// key alone takes 20 minutes to fill that. Defaults 50 and 1,000.
+	PushRate  float64
+	PushBurst int
 	// LogKeep is how many entries stay in the log for members that lag; one that
 	// is further behind gets the table and the objects at once. Default 1,000.
 	LogKeep uint64
@@ -116,6 +122,8 @@ func (c *Config) fill() error {
 	setDefault(&c.Tick, 100*time.Millisecond)
 	setDefault(&c.InlineBytesMax, 128<<10)
 	setDefault(&c.PackBytesMax, 8<<30)
+	setDefault(&c.PushRate, 50)
+	setDefault(&c.PushBurst, 1000)
 	setDefault(&c.LogKeep, 1000)
 	setDefault(&c.RepairEvery, 10*time.Second)
 	setDefault(&c.GCGrace, 14*24*time.Hour)

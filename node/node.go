@@ -48,6 +48,7 @@ type Node struct {
 	events  hub
 	// admitted bounds what strangers can keep busy.
 	sessions                                         crowd
+	rates                                            *pushRates
 	smallPushes, largePushes, servedPacks, verifying chan struct{}
 
 	// fresh tells the announcer of groups that others should hear of soon. When
@@ -78,6 +79,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		started:     time.Now(),
 		runID:       1 + rand.Uint64N(math.MaxUint64),
 		sessions:    crowd{of: map[identity.PeerID]int{}},
+		rates:       newPushRates(cfg.PushRate, float64(cfg.PushBurst), time.Now),
 		smallPushes: make(chan struct{}, smallPushesMax),
 		largePushes: make(chan struct{}, largePushesMax),
 		servedPacks: make(chan struct{}, largePushesMax),

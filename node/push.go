@@ -130,6 +130,9 @@ func (u *push) run(ctx context.Context, hasPack bool) error {
 	if refusal != nil {
 		return refusal
 	}
+	if err := u.admitRate(); err != nil {
+		return err
+	}
 	outcome, err := u.decide(ctx, hasPack)
 	if err != nil {
 		return err

@@ -38,6 +38,11 @@ var proofMutations = []mutation{
 		in:    "replica", tests: "TestVouched",
 	},
 	{
+		promise: "proved", name: "a listing goes out without what the table dropped meanwhile", file: "node/prove.go",
+		edits: []string{"e.claim != nil && e.stands {", "e.claim != nil {"},
+		in:    "node", tests: "TestProofsOfWhatMoved",
+	},
+	{
 		promise: "proved", name: "a home goes sideways", file: "cmd/pins_vouched.go",
 		edits: []string{"case v.Index == p.Index && (", "case v.Index == 0 && ("},
 		in:    "cmd", tests: "TestGraftedVoters|TestLyingListing",

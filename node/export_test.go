@@ -1,6 +1,8 @@
 package node
 
 import (
+	"context"
+
 	"peer/identity"
 	"peer/wire"
 )
@@ -51,4 +53,24 @@ func (n *Node) HearsVersion(of identity.PeerID) uint32 {
 	nb.mu.Lock()
 	defer nb.mu.Unlock()
 	return nb.entries
+}
+
+// Applied is the index of the last entry that the table here knows.
+func (n *Node) Applied(repo identity.RepoID) uint64 {
+	index, _ := ask(n.ctx, n, func() uint64 { return n.group(repo).core.Table().Index() })
+	return index
+}
+
+// Evidence is a listing's index, the entries that set its refs, and those of which the
+// transaction comes with it.
+func (n *Node) Evidence(ctx context.Context, repo identity.RepoID) (index uint64, setBy, kept []uint64, err error) {
+	s := &session{n: n, g: n.group(repo), hello: &wire.Hello{}}
+	l, e, err := s.evidence(ctx)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	for _, k := range e.kept {
+		kept = append(kept, k.GetIndex())
+	}
+	return l.index, l.indexes, kept, nil
 }

@@ -41,6 +41,8 @@ type grammar struct {
 	Setup      setupCmd      `cmd:"" group:"home" help:"Make git find peer:// repositories."`
 	Version    versionCmd    `cmd:"" group:"home" help:"Print the version."`
 	Completion completionCmd `cmd:"" group:"home" help:"Print a script that completes commands in a shell."`
+
+	Man manCmd `cmd:"" hidden:"" help:"Write the manual pages."`
 }
 
 const description = `A code forge without a server: repositories live on the machines of those who use them.

@@ -4,6 +4,10 @@
 build:
     CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o peer .
 
+# The archives of a release, in dist/: just release v1.2.3
+release *VERSION:
+    deploy/release.sh {{VERSION}}
+
 # A network of three nodes on this machine.
 dev *ARGS:
     go run . dev {{ARGS}}

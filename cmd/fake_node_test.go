@@ -305,3 +305,19 @@ func (n *fakeNode) Configure(context.Context, *pb.ConfigureRequest) (*pb.Repo, e
 func (n *fakeNode) RemoveRepo(context.Context, *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {
 	return &pb.RemoveRepoReply{}, nil
 }
+
+func (n *fakeNode) AddHook(context.Context, *pb.AddHookRequest) (*pb.Hook, error) {
+	return nil, errors.New("a fake tells nobody")
+}
+
+func (n *fakeNode) ListHooks(context.Context, *pb.ListHooksRequest) (*pb.ListHooksReply, error) {
+	return nil, errors.New("a fake tells nobody")
+}
+
+func (n *fakeNode) RemoveHook(context.Context, *pb.RemoveHookRequest) (*pb.RemoveHookReply, error) {
+	return nil, errors.New("a fake tells nobody")
+}
+
+func (n *fakeNode) TestHook(context.Context, *pb.TestHookRequest) (*pb.TestHookReply, error) {
+	return nil, errors.New("a fake tells nobody")
+}

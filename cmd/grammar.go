@@ -30,6 +30,8 @@ type grammar struct {
 	Mirror mirrorCmd `cmd:"" group:"repo" help:"Keep a repository and one elsewhere alike."`
 	Repo   repoCmd   `cmd:"" group:"repo" help:"Look at repositories, and lock them."`
 
+	Hook hookCmd `cmd:"" group:"repo" help:"Have this node tell others over HTTP what happens to repositories."`
+
 	Clone  cloneCmd  `cmd:"" passthrough:"" group:"git" help:"Clone a repository: git clone."`
 	Pull   pullCmd   `cmd:"" passthrough:"" group:"git" help:"Pull, or clone outside a work tree: git pull."`
 	Push   pushCmd   `cmd:"" passthrough:"" group:"git" help:"Push: git push."`

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
+			e.Values[receiverKey{}] = new(*httptest.Server)
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("PEER_HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("GIT_CONFIG_NOSYSTEM", "1")
@@ -43,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"eventually": eventually,
 			"killpid":    killPID,
 			"sameport":   samePort,
+			"receiver":   receiver,
 		},
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"peer/node"
 	"peer/node/control"
 	"peer/node/gitd"
+	"peer/node/hook"
 	"peer/node/store"
 	"peer/node/transport"
 )
@@ -28,6 +29,7 @@ type nodeParts struct {
 	node      *node.Node   // nil on a bootstrap node
 	git       *gitd.Server // nil unless it listens
 	http      *gitd.HTTPServer
+	hooks     *hook.Keeper // nil on a bootstrap node
 	control   *control.Server
 	door      *door
 	mirrors   *mirrorKeeper // nil until it serves
@@ -100,6 +102,12 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 			Stay: cfg.Stay, LogKeep: logKeep(os.Getenv("PEER_LOG_KEEP")), RepairEvery: duration(os.Getenv("PEER_REPAIR_EVERY")),
 			GCGrace: duration(os.Getenv("PEER_GC_GRACE")), MaintainEvery: duration(os.Getenv("PEER_MAINTAIN_EVERY")),
 		})
+		if err != nil {
+			return err
+		}
+	}
+	if p.node != nil {
+		p.hooks, err = hook.Open(hook.Config{Store: p.store, Source: hookSource{p.node}, Log: cfg.Log, UserAgent: "peer-hook/" + Version()})
 		if err != nil {
 			return err
 		}
@@ -187,6 +195,9 @@ func (p *nodeParts) Close() error {
 		}
 		if p.http != nil {
 			p.err = errors.Join(p.err, p.http.Close())
+		}
+		if p.hooks != nil {
+			p.err = errors.Join(p.err, p.hooks.Close())
 		}
 		if p.door != nil {
 			p.err = errors.Join(p.err, p.door.Close())

@@ -9,6 +9,7 @@ import (
 
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"peer/git"
 	"peer/identity"
 	"peer/replica"
 	"peer/wire"
@@ -43,7 +44,7 @@ func (n *Node) History(ctx context.Context, repo identity.RepoID, after uint64) 
 	for {
 		g := n.group(repo)
 		if g == nil {
-			return History{}, failure(wire.FailureCode_FAILURE_NOT_FOUND, "this node has no replica of repository "+repo.Short(), "ask a node that has one: peer repo show")
+			return History{}, noReplica(repo)
 		}
 		waiting, done := context.WithTimeout(ctx, historyLook)
 		err := g.pub.wait(waiting, after+1)
@@ -145,3 +146,27 @@ func (e *Event) add(op *wire.Operation) {
 }
 
 func headMoved(to string) string { return "HEAD is " + to }
+
+// Published says which repository this is, and up to where this node's replica shows it.
+func (n *Node) Published(repo identity.RepoID) (*replica.Genesis, uint64, error) {
+	g := n.group(repo)
+	if g == nil {
+		return nil, 0, noReplica(repo)
+	}
+	return g.genesis, g.pub.published(), nil
+}
+
+func noReplica(repo identity.RepoID) error {
+	return failure(wire.FailureCode_FAILURE_NOT_FOUND, "this node has no replica of repository "+repo.Short(), "ask a node that has one: peer repo show")
+}
+
+// Forced says whether a branch left something behind when it moved. An error means
+// that git can't tell.
+func (n *Node) Forced(ctx context.Context, repo identity.RepoID, old, new git.OID) (bool, error) {
+	g := n.group(repo)
+	if g == nil {
+		return false, noReplica(repo)
+	}
+	forward, err := g.repo.IsAncestorIdly(ctx, old, new)
+	return !forward, err
+}

@@ -44,6 +44,11 @@ type Backend interface {
 	ListInvitations(context.Context, *pb.ListInvitationsRequest) (*pb.ListInvitationsReply, error)
 	Withdraw(context.Context, *pb.WithdrawRequest) (*pb.WithdrawReply, error)
 
+	AddHook(context.Context, *pb.AddHookRequest) (*pb.Hook, error)
+	ListHooks(context.Context, *pb.ListHooksRequest) (*pb.ListHooksReply, error)
+	RemoveHook(context.Context, *pb.RemoveHookRequest) (*pb.RemoveHookReply, error)
+	TestHook(context.Context, *pb.TestHookRequest) (*pb.TestHookReply, error)
+
 	// AttachSigner has the node sign in its user's name through s, which is called from
 	// many goroutines, until detach. It is refused where s is somebody else's.
 	AttachSigner(ctx context.Context, s identity.Signer) (detach func(), err error)

@@ -91,6 +91,30 @@ func (c *Client) Withdraw(ctx context.Context, q *pb.WithdrawRequest) (*pb.Withd
 	return r, fromStatus(err)
 }
 
+// AddHook adds a receiver.
+func (c *Client) AddHook(ctx context.Context, q *pb.AddHookRequest) (*pb.Hook, error) {
+	r, err := c.api.AddHook(ctx, q)
+	return r, fromStatus(err)
+}
+
+// ListHooks lists the receivers.
+func (c *Client) ListHooks(ctx context.Context, q *pb.ListHooksRequest) (*pb.ListHooksReply, error) {
+	r, err := c.api.ListHooks(ctx, q)
+	return r, fromStatus(err)
+}
+
+// RemoveHook drops a receiver.
+func (c *Client) RemoveHook(ctx context.Context, q *pb.RemoveHookRequest) (*pb.RemoveHookReply, error) {
+	r, err := c.api.RemoveHook(ctx, q)
+	return r, fromStatus(err)
+}
+
+// TestHook posts a ping to a receiver.
+func (c *Client) TestHook(ctx context.Context, q *pb.TestHookRequest) (*pb.TestHookReply, error) {
+	r, err := c.api.TestHook(ctx, q)
+	return r, fromStatus(err)
+}
+
 // AcquireLock takes or renews the write lease.
 func (c *Client) AcquireLock(ctx context.Context, q *pb.AcquireLockRequest) (*pb.LockReply, error) {
 	r, err := c.api.AcquireLock(ctx, q)

@@ -316,3 +316,19 @@ func (f *fakeBackend) Configure(context.Context, *pb.ConfigureRequest) (*pb.Repo
 func (f *fakeBackend) RemoveRepo(context.Context, *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error) {
 	return &pb.RemoveRepoReply{}, nil
 }
+
+func (f *fakeBackend) AddHook(context.Context, *pb.AddHookRequest) (*pb.Hook, error) {
+	return nil, errNone
+}
+
+func (f *fakeBackend) ListHooks(context.Context, *pb.ListHooksRequest) (*pb.ListHooksReply, error) {
+	return nil, errNone
+}
+
+func (f *fakeBackend) RemoveHook(context.Context, *pb.RemoveHookRequest) (*pb.RemoveHookReply, error) {
+	return nil, errNone
+}
+
+func (f *fakeBackend) TestHook(context.Context, *pb.TestHookRequest) (*pb.TestHookReply, error) {
+	return nil, errNone
+}

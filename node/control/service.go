@@ -82,6 +82,22 @@ func (s *service) Withdraw(ctx context.Context, q *pb.WithdrawRequest) (*pb.With
 	return s.backend.Withdraw(ctx, q)
 }
 
+func (s *service) AddHook(ctx context.Context, q *pb.AddHookRequest) (*pb.Hook, error) {
+	return s.backend.AddHook(ctx, q)
+}
+
+func (s *service) ListHooks(ctx context.Context, q *pb.ListHooksRequest) (*pb.ListHooksReply, error) {
+	return s.backend.ListHooks(ctx, q)
+}
+
+func (s *service) RemoveHook(ctx context.Context, q *pb.RemoveHookRequest) (*pb.RemoveHookReply, error) {
+	return s.backend.RemoveHook(ctx, q)
+}
+
+func (s *service) TestHook(ctx context.Context, q *pb.TestHookRequest) (*pb.TestHookReply, error) {
+	return s.backend.TestHook(ctx, q)
+}
+
 func (s *service) Configure(ctx context.Context, q *pb.ConfigureRequest) (*pb.Repo, error) {
 	return s.backend.Configure(ctx, q)
 }

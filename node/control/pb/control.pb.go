@@ -825,6 +825,470 @@ func (*WithdrawReply) Descriptor() ([]byte, []int) {
 	return file_node_control_control_proto_rawDescGZIP(), []int{13}
 }
 
+type AddHookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Url           string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	Secret        []byte                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`                                  // empty: deliveries are not signed
+	Events        []string               `protobuf:"bytes,4,rep,name=events,proto3" json:"events,omitempty"`                                  // push, leader, members; none: push
+	AllowPrivate  bool                   `protobuf:"varint,5,opt,name=allow_private,json=allowPrivate,proto3" json:"allow_private,omitempty"` // the receiver may be on this machine or in its networks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddHookRequest) Reset() {
+	*x = AddHookRequest{}
+	mi := &file_node_control_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddHookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddHookRequest) ProtoMessage() {}
+
+func (x *AddHookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddHookRequest.ProtoReflect.Descriptor instead.
+func (*AddHookRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AddHookRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *AddHookRequest) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *AddHookRequest) GetSecret() []byte {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *AddHookRequest) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *AddHookRequest) GetAllowPrivate() bool {
+	if x != nil {
+		return x.AllowPrivate
+	}
+	return false
+}
+
+type Hook struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Id                 string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Repo               string                 `protobuf:"bytes,2,opt,name=repo,proto3" json:"repo,omitempty"` // its ID
+	Name               string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"` // of the repository; empty where the node has no replica of it
+	Url                string                 `protobuf:"bytes,4,opt,name=url,proto3" json:"url,omitempty"`
+	Signed             bool                   `protobuf:"varint,5,opt,name=signed,proto3" json:"signed,omitempty"`
+	Events             []string               `protobuf:"bytes,6,rep,name=events,proto3" json:"events,omitempty"`
+	AllowPrivate       bool                   `protobuf:"varint,7,opt,name=allow_private,json=allowPrivate,proto3" json:"allow_private,omitempty"`
+	Index              uint64                 `protobuf:"varint,8,opt,name=index,proto3" json:"index,omitempty"`                                                          // up to where it was told
+	DeliveredUnixMs    int64                  `protobuf:"varint,9,opt,name=delivered_unix_ms,json=deliveredUnixMs,proto3" json:"delivered_unix_ms,omitempty"`             // zero: nothing was yet
+	FailingSinceUnixMs int64                  `protobuf:"varint,10,opt,name=failing_since_unix_ms,json=failingSinceUnixMs,proto3" json:"failing_since_unix_ms,omitempty"` // zero: it does not fail
+	Problem            string                 `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
+	MissedFirst        uint64                 `protobuf:"varint,12,opt,name=missed_first,json=missedFirst,proto3" json:"missed_first,omitempty"` // entries that it was told nothing of; zero: none
+	MissedLast         uint64                 `protobuf:"varint,13,opt,name=missed_last,json=missedLast,proto3" json:"missed_last,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *Hook) Reset() {
+	*x = Hook{}
+	mi := &file_node_control_control_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hook) ProtoMessage() {}
+
+func (x *Hook) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hook.ProtoReflect.Descriptor instead.
+func (*Hook) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *Hook) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Hook) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *Hook) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Hook) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Hook) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
+}
+
+func (x *Hook) GetEvents() []string {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *Hook) GetAllowPrivate() bool {
+	if x != nil {
+		return x.AllowPrivate
+	}
+	return false
+}
+
+func (x *Hook) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Hook) GetDeliveredUnixMs() int64 {
+	if x != nil {
+		return x.DeliveredUnixMs
+	}
+	return 0
+}
+
+func (x *Hook) GetFailingSinceUnixMs() int64 {
+	if x != nil {
+		return x.FailingSinceUnixMs
+	}
+	return 0
+}
+
+func (x *Hook) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Hook) GetMissedFirst() uint64 {
+	if x != nil {
+		return x.MissedFirst
+	}
+	return 0
+}
+
+func (x *Hook) GetMissedLast() uint64 {
+	if x != nil {
+		return x.MissedLast
+	}
+	return 0
+}
+
+type ListHooksRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHooksRequest) Reset() {
+	*x = ListHooksRequest{}
+	mi := &file_node_control_control_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHooksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHooksRequest) ProtoMessage() {}
+
+func (x *ListHooksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHooksRequest.ProtoReflect.Descriptor instead.
+func (*ListHooksRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{16}
+}
+
+type ListHooksReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Hooks         []*Hook                `protobuf:"bytes,1,rep,name=hooks,proto3" json:"hooks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHooksReply) Reset() {
+	*x = ListHooksReply{}
+	mi := &file_node_control_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHooksReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHooksReply) ProtoMessage() {}
+
+func (x *ListHooksReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHooksReply.ProtoReflect.Descriptor instead.
+func (*ListHooksReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ListHooksReply) GetHooks() []*Hook {
+	if x != nil {
+		return x.Hooks
+	}
+	return nil
+}
+
+type RemoveHookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveHookRequest) Reset() {
+	*x = RemoveHookRequest{}
+	mi := &file_node_control_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveHookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveHookRequest) ProtoMessage() {}
+
+func (x *RemoveHookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveHookRequest.ProtoReflect.Descriptor instead.
+func (*RemoveHookRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *RemoveHookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RemoveHookReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveHookReply) Reset() {
+	*x = RemoveHookReply{}
+	mi := &file_node_control_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveHookReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveHookReply) ProtoMessage() {}
+
+func (x *RemoveHookReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveHookReply.ProtoReflect.Descriptor instead.
+func (*RemoveHookReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{19}
+}
+
+type TestHookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestHookRequest) Reset() {
+	*x = TestHookRequest{}
+	mi := &file_node_control_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestHookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestHookRequest) ProtoMessage() {}
+
+func (x *TestHookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestHookRequest.ProtoReflect.Descriptor instead.
+func (*TestHookRequest) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TestHookRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type TestHookReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Problem       string                 `protobuf:"bytes,1,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestHookReply) Reset() {
+	*x = TestHookReply{}
+	mi := &file_node_control_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestHookReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestHookReply) ProtoMessage() {}
+
+func (x *TestHookReply) ProtoReflect() protoreflect.Message {
+	mi := &file_node_control_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestHookReply.ProtoReflect.Descriptor instead.
+func (*TestHookReply) Descriptor() ([]byte, []int) {
+	return file_node_control_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *TestHookReply) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type ListReposRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -833,7 +1297,7 @@ type ListReposRequest struct {
 
 func (x *ListReposRequest) Reset() {
 	*x = ListReposRequest{}
-	mi := &file_node_control_control_proto_msgTypes[14]
+	mi := &file_node_control_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +1309,7 @@ func (x *ListReposRequest) String() string {
 func (*ListReposRequest) ProtoMessage() {}
 
 func (x *ListReposRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[14]
+	mi := &file_node_control_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +1322,7 @@ func (x *ListReposRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReposRequest.ProtoReflect.Descriptor instead.
 func (*ListReposRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{14}
+	return file_node_control_control_proto_rawDescGZIP(), []int{22}
 }
 
 type ListReposReply struct {
@@ -870,7 +1334,7 @@ type ListReposReply struct {
 
 func (x *ListReposReply) Reset() {
 	*x = ListReposReply{}
-	mi := &file_node_control_control_proto_msgTypes[15]
+	mi := &file_node_control_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +1346,7 @@ func (x *ListReposReply) String() string {
 func (*ListReposReply) ProtoMessage() {}
 
 func (x *ListReposReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[15]
+	mi := &file_node_control_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +1359,7 @@ func (x *ListReposReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReposReply.ProtoReflect.Descriptor instead.
 func (*ListReposReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{15}
+	return file_node_control_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListReposReply) GetRepos() []*Repo {
@@ -916,7 +1380,7 @@ type ShowRepoRequest struct {
 
 func (x *ShowRepoRequest) Reset() {
 	*x = ShowRepoRequest{}
-	mi := &file_node_control_control_proto_msgTypes[16]
+	mi := &file_node_control_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -928,7 +1392,7 @@ func (x *ShowRepoRequest) String() string {
 func (*ShowRepoRequest) ProtoMessage() {}
 
 func (x *ShowRepoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[16]
+	mi := &file_node_control_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -941,7 +1405,7 @@ func (x *ShowRepoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShowRepoRequest.ProtoReflect.Descriptor instead.
 func (*ShowRepoRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{16}
+	return file_node_control_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ShowRepoRequest) GetRepo() string {
@@ -978,7 +1442,7 @@ type Repo struct {
 
 func (x *Repo) Reset() {
 	*x = Repo{}
-	mi := &file_node_control_control_proto_msgTypes[17]
+	mi := &file_node_control_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1454,7 @@ func (x *Repo) String() string {
 func (*Repo) ProtoMessage() {}
 
 func (x *Repo) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[17]
+	mi := &file_node_control_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1467,7 @@ func (x *Repo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repo.ProtoReflect.Descriptor instead.
 func (*Repo) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{17}
+	return file_node_control_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Repo) GetId() string {
@@ -1154,7 +1618,7 @@ type Commit struct {
 
 func (x *Commit) Reset() {
 	*x = Commit{}
-	mi := &file_node_control_control_proto_msgTypes[18]
+	mi := &file_node_control_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1630,7 @@ func (x *Commit) String() string {
 func (*Commit) ProtoMessage() {}
 
 func (x *Commit) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[18]
+	mi := &file_node_control_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1643,7 @@ func (x *Commit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commit.ProtoReflect.Descriptor instead.
 func (*Commit) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{18}
+	return file_node_control_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Commit) GetIndex() uint64 {
@@ -1234,7 +1698,7 @@ type SetHeadRequest struct {
 
 func (x *SetHeadRequest) Reset() {
 	*x = SetHeadRequest{}
-	mi := &file_node_control_control_proto_msgTypes[19]
+	mi := &file_node_control_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1710,7 @@ func (x *SetHeadRequest) String() string {
 func (*SetHeadRequest) ProtoMessage() {}
 
 func (x *SetHeadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[19]
+	mi := &file_node_control_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1723,7 @@ func (x *SetHeadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetHeadRequest.ProtoReflect.Descriptor instead.
 func (*SetHeadRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{19}
+	return file_node_control_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SetHeadRequest) GetRepo() string {
@@ -1288,7 +1752,7 @@ type Policy struct {
 
 func (x *Policy) Reset() {
 	*x = Policy{}
-	mi := &file_node_control_control_proto_msgTypes[20]
+	mi := &file_node_control_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1300,7 +1764,7 @@ func (x *Policy) String() string {
 func (*Policy) ProtoMessage() {}
 
 func (x *Policy) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[20]
+	mi := &file_node_control_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1313,7 +1777,7 @@ func (x *Policy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Policy.ProtoReflect.Descriptor instead.
 func (*Policy) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{20}
+	return file_node_control_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Policy) GetVersion() uint64 {
@@ -1347,7 +1811,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_node_control_control_proto_msgTypes[21]
+	mi := &file_node_control_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1823,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[21]
+	mi := &file_node_control_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1836,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{21}
+	return file_node_control_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Grant) GetKey() string {
@@ -1402,7 +1866,7 @@ type Protection struct {
 
 func (x *Protection) Reset() {
 	*x = Protection{}
-	mi := &file_node_control_control_proto_msgTypes[22]
+	mi := &file_node_control_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1414,7 +1878,7 @@ func (x *Protection) String() string {
 func (*Protection) ProtoMessage() {}
 
 func (x *Protection) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[22]
+	mi := &file_node_control_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1427,7 +1891,7 @@ func (x *Protection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Protection.ProtoReflect.Descriptor instead.
 func (*Protection) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{22}
+	return file_node_control_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Protection) GetPattern() string {
@@ -1470,7 +1934,7 @@ type ChangePolicyRequest struct {
 
 func (x *ChangePolicyRequest) Reset() {
 	*x = ChangePolicyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[23]
+	mi := &file_node_control_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1946,7 @@ func (x *ChangePolicyRequest) String() string {
 func (*ChangePolicyRequest) ProtoMessage() {}
 
 func (x *ChangePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[23]
+	mi := &file_node_control_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1959,7 @@ func (x *ChangePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChangePolicyRequest.ProtoReflect.Descriptor instead.
 func (*ChangePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{23}
+	return file_node_control_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ChangePolicyRequest) GetRepo() string {
@@ -1541,7 +2005,7 @@ type Wanted struct {
 
 func (x *Wanted) Reset() {
 	*x = Wanted{}
-	mi := &file_node_control_control_proto_msgTypes[24]
+	mi := &file_node_control_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1553,7 +2017,7 @@ func (x *Wanted) String() string {
 func (*Wanted) ProtoMessage() {}
 
 func (x *Wanted) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[24]
+	mi := &file_node_control_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1566,7 +2030,7 @@ func (x *Wanted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wanted.ProtoReflect.Descriptor instead.
 func (*Wanted) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{24}
+	return file_node_control_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Wanted) GetReplicas() uint32 {
@@ -1621,7 +2085,7 @@ type Priority struct {
 
 func (x *Priority) Reset() {
 	*x = Priority{}
-	mi := &file_node_control_control_proto_msgTypes[25]
+	mi := &file_node_control_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +2097,7 @@ func (x *Priority) String() string {
 func (*Priority) ProtoMessage() {}
 
 func (x *Priority) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[25]
+	mi := &file_node_control_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +2110,7 @@ func (x *Priority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Priority.ProtoReflect.Descriptor instead.
 func (*Priority) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{25}
+	return file_node_control_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Priority) GetPeer() string {
@@ -1678,7 +2142,7 @@ type ConfigureRequest struct {
 
 func (x *ConfigureRequest) Reset() {
 	*x = ConfigureRequest{}
-	mi := &file_node_control_control_proto_msgTypes[26]
+	mi := &file_node_control_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +2154,7 @@ func (x *ConfigureRequest) String() string {
 func (*ConfigureRequest) ProtoMessage() {}
 
 func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[26]
+	mi := &file_node_control_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +2167,7 @@ func (x *ConfigureRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConfigureRequest.ProtoReflect.Descriptor instead.
 func (*ConfigureRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{26}
+	return file_node_control_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ConfigureRequest) GetRepo() string {
@@ -1765,7 +2229,7 @@ type RemoveRepoRequest struct {
 
 func (x *RemoveRepoRequest) Reset() {
 	*x = RemoveRepoRequest{}
-	mi := &file_node_control_control_proto_msgTypes[27]
+	mi := &file_node_control_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1777,7 +2241,7 @@ func (x *RemoveRepoRequest) String() string {
 func (*RemoveRepoRequest) ProtoMessage() {}
 
 func (x *RemoveRepoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[27]
+	mi := &file_node_control_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1790,7 +2254,7 @@ func (x *RemoveRepoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepoRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRepoRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{27}
+	return file_node_control_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RemoveRepoRequest) GetRepo() string {
@@ -1816,7 +2280,7 @@ type RemoveRepoReply struct {
 
 func (x *RemoveRepoReply) Reset() {
 	*x = RemoveRepoReply{}
-	mi := &file_node_control_control_proto_msgTypes[28]
+	mi := &file_node_control_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +2292,7 @@ func (x *RemoveRepoReply) String() string {
 func (*RemoveRepoReply) ProtoMessage() {}
 
 func (x *RemoveRepoReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[28]
+	mi := &file_node_control_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +2305,7 @@ func (x *RemoveRepoReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRepoReply.ProtoReflect.Descriptor instead.
 func (*RemoveRepoReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{28}
+	return file_node_control_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RemoveRepoReply) GetCommit() *Commit {
@@ -1864,7 +2328,7 @@ type Replica struct {
 
 func (x *Replica) Reset() {
 	*x = Replica{}
-	mi := &file_node_control_control_proto_msgTypes[29]
+	mi := &file_node_control_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1876,7 +2340,7 @@ func (x *Replica) String() string {
 func (*Replica) ProtoMessage() {}
 
 func (x *Replica) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[29]
+	mi := &file_node_control_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1889,7 +2353,7 @@ func (x *Replica) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Replica.ProtoReflect.Descriptor instead.
 func (*Replica) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{29}
+	return file_node_control_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Replica) GetPeer() string {
@@ -1939,7 +2403,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_node_control_control_proto_msgTypes[30]
+	mi := &file_node_control_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2415,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[30]
+	mi := &file_node_control_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2428,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{30}
+	return file_node_control_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Lock) GetOwner() string {
@@ -2004,7 +2468,7 @@ type PullRequest struct {
 
 func (x *PullRequest) Reset() {
 	*x = PullRequest{}
-	mi := &file_node_control_control_proto_msgTypes[31]
+	mi := &file_node_control_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2016,7 +2480,7 @@ func (x *PullRequest) String() string {
 func (*PullRequest) ProtoMessage() {}
 
 func (x *PullRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[31]
+	mi := &file_node_control_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2029,7 +2493,7 @@ func (x *PullRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullRequest.ProtoReflect.Descriptor instead.
 func (*PullRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{31}
+	return file_node_control_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PullRequest) GetRepo() string {
@@ -2051,7 +2515,7 @@ type PullReply struct {
 
 func (x *PullReply) Reset() {
 	*x = PullReply{}
-	mi := &file_node_control_control_proto_msgTypes[32]
+	mi := &file_node_control_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2063,7 +2527,7 @@ func (x *PullReply) String() string {
 func (*PullReply) ProtoMessage() {}
 
 func (x *PullReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[32]
+	mi := &file_node_control_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2076,7 +2540,7 @@ func (x *PullReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PullReply.ProtoReflect.Descriptor instead.
 func (*PullReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{32}
+	return file_node_control_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PullReply) GetPeer() string {
@@ -2116,7 +2580,7 @@ type LeaderRequest struct {
 
 func (x *LeaderRequest) Reset() {
 	*x = LeaderRequest{}
-	mi := &file_node_control_control_proto_msgTypes[33]
+	mi := &file_node_control_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2128,7 +2592,7 @@ func (x *LeaderRequest) String() string {
 func (*LeaderRequest) ProtoMessage() {}
 
 func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[33]
+	mi := &file_node_control_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2141,7 +2605,7 @@ func (x *LeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderRequest.ProtoReflect.Descriptor instead.
 func (*LeaderRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{33}
+	return file_node_control_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LeaderRequest) GetRepo() string {
@@ -2162,7 +2626,7 @@ type LeaderReply struct {
 
 func (x *LeaderReply) Reset() {
 	*x = LeaderReply{}
-	mi := &file_node_control_control_proto_msgTypes[34]
+	mi := &file_node_control_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2638,7 @@ func (x *LeaderReply) String() string {
 func (*LeaderReply) ProtoMessage() {}
 
 func (x *LeaderReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[34]
+	mi := &file_node_control_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2651,7 @@ func (x *LeaderReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaderReply.ProtoReflect.Descriptor instead.
 func (*LeaderReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{34}
+	return file_node_control_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LeaderReply) GetPeer() string {
@@ -2223,7 +2687,7 @@ type AcquireLockRequest struct {
 
 func (x *AcquireLockRequest) Reset() {
 	*x = AcquireLockRequest{}
-	mi := &file_node_control_control_proto_msgTypes[35]
+	mi := &file_node_control_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2699,7 @@ func (x *AcquireLockRequest) String() string {
 func (*AcquireLockRequest) ProtoMessage() {}
 
 func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[35]
+	mi := &file_node_control_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2712,7 @@ func (x *AcquireLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcquireLockRequest.ProtoReflect.Descriptor instead.
 func (*AcquireLockRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{35}
+	return file_node_control_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *AcquireLockRequest) GetRepo() string {
@@ -2289,7 +2753,7 @@ type ReleaseLockRequest struct {
 
 func (x *ReleaseLockRequest) Reset() {
 	*x = ReleaseLockRequest{}
-	mi := &file_node_control_control_proto_msgTypes[36]
+	mi := &file_node_control_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2301,7 +2765,7 @@ func (x *ReleaseLockRequest) String() string {
 func (*ReleaseLockRequest) ProtoMessage() {}
 
 func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[36]
+	mi := &file_node_control_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2314,7 +2778,7 @@ func (x *ReleaseLockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseLockRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseLockRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{36}
+	return file_node_control_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReleaseLockRequest) GetRepo() string {
@@ -2341,7 +2805,7 @@ type LockReply struct {
 
 func (x *LockReply) Reset() {
 	*x = LockReply{}
-	mi := &file_node_control_control_proto_msgTypes[37]
+	mi := &file_node_control_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2817,7 @@ func (x *LockReply) String() string {
 func (*LockReply) ProtoMessage() {}
 
 func (x *LockReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[37]
+	mi := &file_node_control_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2830,7 @@ func (x *LockReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LockReply.ProtoReflect.Descriptor instead.
 func (*LockReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{37}
+	return file_node_control_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *LockReply) GetLock() *Lock {
@@ -2396,7 +2860,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_node_control_control_proto_msgTypes[38]
+	mi := &file_node_control_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2872,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[38]
+	mi := &file_node_control_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2885,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{38}
+	return file_node_control_control_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *WatchRequest) GetRepo() string {
@@ -2458,7 +2922,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_node_control_control_proto_msgTypes[39]
+	mi := &file_node_control_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2470,7 +2934,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[39]
+	mi := &file_node_control_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2483,7 +2947,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{39}
+	return file_node_control_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Event) GetRepo() string {
@@ -2581,7 +3045,7 @@ type RefChange struct {
 
 func (x *RefChange) Reset() {
 	*x = RefChange{}
-	mi := &file_node_control_control_proto_msgTypes[40]
+	mi := &file_node_control_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +3057,7 @@ func (x *RefChange) String() string {
 func (*RefChange) ProtoMessage() {}
 
 func (x *RefChange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[40]
+	mi := &file_node_control_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +3070,7 @@ func (x *RefChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RefChange.ProtoReflect.Descriptor instead.
 func (*RefChange) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{40}
+	return file_node_control_control_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RefChange) GetName() string {
@@ -2643,7 +3107,7 @@ type SessionBytes struct {
 
 func (x *SessionBytes) Reset() {
 	*x = SessionBytes{}
-	mi := &file_node_control_control_proto_msgTypes[41]
+	mi := &file_node_control_control_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2655,7 +3119,7 @@ func (x *SessionBytes) String() string {
 func (*SessionBytes) ProtoMessage() {}
 
 func (x *SessionBytes) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[41]
+	mi := &file_node_control_control_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2668,7 +3132,7 @@ func (x *SessionBytes) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionBytes.ProtoReflect.Descriptor instead.
 func (*SessionBytes) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{41}
+	return file_node_control_control_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *SessionBytes) GetRepo() string {
@@ -2716,7 +3180,7 @@ type LogRequest struct {
 
 func (x *LogRequest) Reset() {
 	*x = LogRequest{}
-	mi := &file_node_control_control_proto_msgTypes[42]
+	mi := &file_node_control_control_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2728,7 +3192,7 @@ func (x *LogRequest) String() string {
 func (*LogRequest) ProtoMessage() {}
 
 func (x *LogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[42]
+	mi := &file_node_control_control_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2741,7 +3205,7 @@ func (x *LogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
 func (*LogRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{42}
+	return file_node_control_control_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *LogRequest) GetRepo() string {
@@ -2770,7 +3234,7 @@ type LogReply struct {
 
 func (x *LogReply) Reset() {
 	*x = LogReply{}
-	mi := &file_node_control_control_proto_msgTypes[43]
+	mi := &file_node_control_control_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2782,7 +3246,7 @@ func (x *LogReply) String() string {
 func (*LogReply) ProtoMessage() {}
 
 func (x *LogReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[43]
+	mi := &file_node_control_control_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2795,7 +3259,7 @@ func (x *LogReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogReply.ProtoReflect.Descriptor instead.
 func (*LogReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{43}
+	return file_node_control_control_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *LogReply) GetFirst() uint64 {
@@ -2841,7 +3305,7 @@ type LogEntry struct {
 
 func (x *LogEntry) Reset() {
 	*x = LogEntry{}
-	mi := &file_node_control_control_proto_msgTypes[44]
+	mi := &file_node_control_control_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3317,7 @@ func (x *LogEntry) String() string {
 func (*LogEntry) ProtoMessage() {}
 
 func (x *LogEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[44]
+	mi := &file_node_control_control_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3330,7 @@ func (x *LogEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
 func (*LogEntry) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{44}
+	return file_node_control_control_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *LogEntry) GetIndex() uint64 {
@@ -2931,7 +3395,7 @@ type LogChange struct {
 
 func (x *LogChange) Reset() {
 	*x = LogChange{}
-	mi := &file_node_control_control_proto_msgTypes[45]
+	mi := &file_node_control_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2943,7 +3407,7 @@ func (x *LogChange) String() string {
 func (*LogChange) ProtoMessage() {}
 
 func (x *LogChange) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[45]
+	mi := &file_node_control_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2956,7 +3420,7 @@ func (x *LogChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChange.ProtoReflect.Descriptor instead.
 func (*LogChange) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{45}
+	return file_node_control_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *LogChange) GetKind() string {
@@ -3003,7 +3467,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[46]
+	mi := &file_node_control_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3015,7 +3479,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[46]
+	mi := &file_node_control_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3028,7 +3492,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{46}
+	return file_node_control_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *WhyRequest) GetRepo() string {
@@ -3048,7 +3512,7 @@ type WhyReply struct {
 
 func (x *WhyReply) Reset() {
 	*x = WhyReply{}
-	mi := &file_node_control_control_proto_msgTypes[47]
+	mi := &file_node_control_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3060,7 +3524,7 @@ func (x *WhyReply) String() string {
 func (*WhyReply) ProtoMessage() {}
 
 func (x *WhyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[47]
+	mi := &file_node_control_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3073,7 +3537,7 @@ func (x *WhyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyReply.ProtoReflect.Descriptor instead.
 func (*WhyReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{47}
+	return file_node_control_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *WhyReply) GetRepo() *Repo {
@@ -3101,7 +3565,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_node_control_control_proto_msgTypes[48]
+	mi := &file_node_control_control_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3113,7 +3577,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[48]
+	mi := &file_node_control_control_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3126,7 +3590,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{48}
+	return file_node_control_control_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Reason) GetWhat() string {
@@ -3160,7 +3624,7 @@ type VerifyRequest struct {
 
 func (x *VerifyRequest) Reset() {
 	*x = VerifyRequest{}
-	mi := &file_node_control_control_proto_msgTypes[49]
+	mi := &file_node_control_control_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3172,7 +3636,7 @@ func (x *VerifyRequest) String() string {
 func (*VerifyRequest) ProtoMessage() {}
 
 func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[49]
+	mi := &file_node_control_control_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3185,7 +3649,7 @@ func (x *VerifyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyRequest.ProtoReflect.Descriptor instead.
 func (*VerifyRequest) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{49}
+	return file_node_control_control_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *VerifyRequest) GetRepo() string {
@@ -3218,7 +3682,7 @@ type VerifyReply struct {
 
 func (x *VerifyReply) Reset() {
 	*x = VerifyReply{}
-	mi := &file_node_control_control_proto_msgTypes[50]
+	mi := &file_node_control_control_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3230,7 +3694,7 @@ func (x *VerifyReply) String() string {
 func (*VerifyReply) ProtoMessage() {}
 
 func (x *VerifyReply) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[50]
+	mi := &file_node_control_control_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3243,7 +3707,7 @@ func (x *VerifyReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyReply.ProtoReflect.Descriptor instead.
 func (*VerifyReply) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{50}
+	return file_node_control_control_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *VerifyReply) GetPeer() string {
@@ -3313,7 +3777,7 @@ type Finding struct {
 
 func (x *Finding) Reset() {
 	*x = Finding{}
-	mi := &file_node_control_control_proto_msgTypes[51]
+	mi := &file_node_control_control_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3325,7 +3789,7 @@ func (x *Finding) String() string {
 func (*Finding) ProtoMessage() {}
 
 func (x *Finding) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[51]
+	mi := &file_node_control_control_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3338,7 +3802,7 @@ func (x *Finding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finding.ProtoReflect.Descriptor instead.
 func (*Finding) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{51}
+	return file_node_control_control_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Finding) GetPart() string {
@@ -3373,7 +3837,7 @@ type SignQuestion struct {
 
 func (x *SignQuestion) Reset() {
 	*x = SignQuestion{}
-	mi := &file_node_control_control_proto_msgTypes[52]
+	mi := &file_node_control_control_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3385,7 +3849,7 @@ func (x *SignQuestion) String() string {
 func (*SignQuestion) ProtoMessage() {}
 
 func (x *SignQuestion) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[52]
+	mi := &file_node_control_control_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3398,7 +3862,7 @@ func (x *SignQuestion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignQuestion.ProtoReflect.Descriptor instead.
 func (*SignQuestion) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{52}
+	return file_node_control_control_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *SignQuestion) GetNumber() uint64 {
@@ -3434,7 +3898,7 @@ type SignAnswer struct {
 
 func (x *SignAnswer) Reset() {
 	*x = SignAnswer{}
-	mi := &file_node_control_control_proto_msgTypes[53]
+	mi := &file_node_control_control_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3446,7 +3910,7 @@ func (x *SignAnswer) String() string {
 func (*SignAnswer) ProtoMessage() {}
 
 func (x *SignAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_node_control_control_proto_msgTypes[53]
+	mi := &file_node_control_control_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3459,7 +3923,7 @@ func (x *SignAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SignAnswer.ProtoReflect.Descriptor instead.
 func (*SignAnswer) Descriptor() ([]byte, []int) {
-	return file_node_control_control_proto_rawDescGZIP(), []int{53}
+	return file_node_control_control_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *SignAnswer) GetNumber() uint64 {
@@ -3551,7 +4015,39 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\vinvitations\x18\x01 \x03(\v2\x1b.peer.control.v1.InvitationR\vinvitations\"!\n" +
 	"\x0fWithdrawRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x0f\n" +
-	"\rWithdrawReply\"\x12\n" +
+	"\rWithdrawReply\"\x8b\x01\n" +
+	"\x0eAddHookRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x16\n" +
+	"\x06secret\x18\x03 \x01(\fR\x06secret\x12\x16\n" +
+	"\x06events\x18\x04 \x03(\tR\x06events\x12#\n" +
+	"\rallow_private\x18\x05 \x01(\bR\fallowPrivate\"\xf8\x02\n" +
+	"\x04Hook\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
+	"\x04repo\x18\x02 \x01(\tR\x04repo\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x10\n" +
+	"\x03url\x18\x04 \x01(\tR\x03url\x12\x16\n" +
+	"\x06signed\x18\x05 \x01(\bR\x06signed\x12\x16\n" +
+	"\x06events\x18\x06 \x03(\tR\x06events\x12#\n" +
+	"\rallow_private\x18\a \x01(\bR\fallowPrivate\x12\x14\n" +
+	"\x05index\x18\b \x01(\x04R\x05index\x12*\n" +
+	"\x11delivered_unix_ms\x18\t \x01(\x03R\x0fdeliveredUnixMs\x121\n" +
+	"\x15failing_since_unix_ms\x18\n" +
+	" \x01(\x03R\x12failingSinceUnixMs\x12\x18\n" +
+	"\aproblem\x18\v \x01(\tR\aproblem\x12!\n" +
+	"\fmissed_first\x18\f \x01(\x04R\vmissedFirst\x12\x1f\n" +
+	"\vmissed_last\x18\r \x01(\x04R\n" +
+	"missedLast\"\x12\n" +
+	"\x10ListHooksRequest\"=\n" +
+	"\x0eListHooksReply\x12+\n" +
+	"\x05hooks\x18\x01 \x03(\v2\x15.peer.control.v1.HookR\x05hooks\"#\n" +
+	"\x11RemoveHookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x11\n" +
+	"\x0fRemoveHookReply\"!\n" +
+	"\x0fTestHookRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\")\n" +
+	"\rTestHookReply\x12\x18\n" +
+	"\aproblem\x18\x01 \x01(\tR\aproblem\"\x12\n" +
 	"\x10ListReposRequest\"=\n" +
 	"\x0eListReposReply\x12+\n" +
 	"\x05repos\x18\x01 \x03(\v2\x15.peer.control.v1.RepoR\x05repos\"%\n" +
@@ -3756,7 +4252,7 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\fR\x03key\x12\x1c\n" +
 	"\tsignature\x18\x03 \x01(\fR\tsignature\x12\x18\n" +
-	"\arefused\x18\x04 \x01(\tR\arefused2\xd7\f\n" +
+	"\arefused\x18\x04 \x01(\tR\arefused2\x8d\x0f\n" +
 	"\x04Peer\x12@\n" +
 	"\x04Ping\x12\x1c.peer.control.v1.PingRequest\x1a\x1a.peer.control.v1.PingReply\x12F\n" +
 	"\x06Status\x12\x1e.peer.control.v1.StatusRequest\x1a\x1c.peer.control.v1.StatusReply\x12@\n" +
@@ -3778,7 +4274,12 @@ const file_node_control_control_proto_rawDesc = "" +
 	"\x06Verify\x12\x1e.peer.control.v1.VerifyRequest\x1a\x1c.peer.control.v1.VerifyReply0\x01\x12F\n" +
 	"\x06Invite\x12\x1e.peer.control.v1.InviteRequest\x1a\x1c.peer.control.v1.InviteReply\x12a\n" +
 	"\x0fListInvitations\x12'.peer.control.v1.ListInvitationsRequest\x1a%.peer.control.v1.ListInvitationsReply\x12L\n" +
-	"\bWithdraw\x12 .peer.control.v1.WithdrawRequest\x1a\x1e.peer.control.v1.WithdrawReply\x12H\n" +
+	"\bWithdraw\x12 .peer.control.v1.WithdrawRequest\x1a\x1e.peer.control.v1.WithdrawReply\x12A\n" +
+	"\aAddHook\x12\x1f.peer.control.v1.AddHookRequest\x1a\x15.peer.control.v1.Hook\x12O\n" +
+	"\tListHooks\x12!.peer.control.v1.ListHooksRequest\x1a\x1f.peer.control.v1.ListHooksReply\x12R\n" +
+	"\n" +
+	"RemoveHook\x12\".peer.control.v1.RemoveHookRequest\x1a .peer.control.v1.RemoveHookReply\x12L\n" +
+	"\bTestHook\x12 .peer.control.v1.TestHookRequest\x1a\x1e.peer.control.v1.TestHookReply\x12H\n" +
 	"\x06SignAs\x12\x1b.peer.control.v1.SignAnswer\x1a\x1d.peer.control.v1.SignQuestion(\x010\x01\x12K\n" +
 	"\aSession\x12\x1d.peer.control.v1.SessionBytes\x1a\x1d.peer.control.v1.SessionBytes(\x010\x01B\x16Z\x14peer/node/control/pbb\x06proto3"
 
@@ -3794,7 +4295,7 @@ func file_node_control_control_proto_rawDescGZIP() []byte {
 	return file_node_control_control_proto_rawDescData
 }
 
-var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_node_control_control_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_node_control_control_proto_goTypes = []any{
 	(*PingRequest)(nil),            // 0: peer.control.v1.PingRequest
 	(*PingReply)(nil),              // 1: peer.control.v1.PingReply
@@ -3810,123 +4311,140 @@ var file_node_control_control_proto_goTypes = []any{
 	(*ListInvitationsReply)(nil),   // 11: peer.control.v1.ListInvitationsReply
 	(*WithdrawRequest)(nil),        // 12: peer.control.v1.WithdrawRequest
 	(*WithdrawReply)(nil),          // 13: peer.control.v1.WithdrawReply
-	(*ListReposRequest)(nil),       // 14: peer.control.v1.ListReposRequest
-	(*ListReposReply)(nil),         // 15: peer.control.v1.ListReposReply
-	(*ShowRepoRequest)(nil),        // 16: peer.control.v1.ShowRepoRequest
-	(*Repo)(nil),                   // 17: peer.control.v1.Repo
-	(*Commit)(nil),                 // 18: peer.control.v1.Commit
-	(*SetHeadRequest)(nil),         // 19: peer.control.v1.SetHeadRequest
-	(*Policy)(nil),                 // 20: peer.control.v1.Policy
-	(*Grant)(nil),                  // 21: peer.control.v1.Grant
-	(*Protection)(nil),             // 22: peer.control.v1.Protection
-	(*ChangePolicyRequest)(nil),    // 23: peer.control.v1.ChangePolicyRequest
-	(*Wanted)(nil),                 // 24: peer.control.v1.Wanted
-	(*Priority)(nil),               // 25: peer.control.v1.Priority
-	(*ConfigureRequest)(nil),       // 26: peer.control.v1.ConfigureRequest
-	(*RemoveRepoRequest)(nil),      // 27: peer.control.v1.RemoveRepoRequest
-	(*RemoveRepoReply)(nil),        // 28: peer.control.v1.RemoveRepoReply
-	(*Replica)(nil),                // 29: peer.control.v1.Replica
-	(*Lock)(nil),                   // 30: peer.control.v1.Lock
-	(*PullRequest)(nil),            // 31: peer.control.v1.PullRequest
-	(*PullReply)(nil),              // 32: peer.control.v1.PullReply
-	(*LeaderRequest)(nil),          // 33: peer.control.v1.LeaderRequest
-	(*LeaderReply)(nil),            // 34: peer.control.v1.LeaderReply
-	(*AcquireLockRequest)(nil),     // 35: peer.control.v1.AcquireLockRequest
-	(*ReleaseLockRequest)(nil),     // 36: peer.control.v1.ReleaseLockRequest
-	(*LockReply)(nil),              // 37: peer.control.v1.LockReply
-	(*WatchRequest)(nil),           // 38: peer.control.v1.WatchRequest
-	(*Event)(nil),                  // 39: peer.control.v1.Event
-	(*RefChange)(nil),              // 40: peer.control.v1.RefChange
-	(*SessionBytes)(nil),           // 41: peer.control.v1.SessionBytes
-	(*LogRequest)(nil),             // 42: peer.control.v1.LogRequest
-	(*LogReply)(nil),               // 43: peer.control.v1.LogReply
-	(*LogEntry)(nil),               // 44: peer.control.v1.LogEntry
-	(*LogChange)(nil),              // 45: peer.control.v1.LogChange
-	(*WhyRequest)(nil),             // 46: peer.control.v1.WhyRequest
-	(*WhyReply)(nil),               // 47: peer.control.v1.WhyReply
-	(*Reason)(nil),                 // 48: peer.control.v1.Reason
-	(*VerifyRequest)(nil),          // 49: peer.control.v1.VerifyRequest
-	(*VerifyReply)(nil),            // 50: peer.control.v1.VerifyReply
-	(*Finding)(nil),                // 51: peer.control.v1.Finding
-	(*SignQuestion)(nil),           // 52: peer.control.v1.SignQuestion
-	(*SignAnswer)(nil),             // 53: peer.control.v1.SignAnswer
+	(*AddHookRequest)(nil),         // 14: peer.control.v1.AddHookRequest
+	(*Hook)(nil),                   // 15: peer.control.v1.Hook
+	(*ListHooksRequest)(nil),       // 16: peer.control.v1.ListHooksRequest
+	(*ListHooksReply)(nil),         // 17: peer.control.v1.ListHooksReply
+	(*RemoveHookRequest)(nil),      // 18: peer.control.v1.RemoveHookRequest
+	(*RemoveHookReply)(nil),        // 19: peer.control.v1.RemoveHookReply
+	(*TestHookRequest)(nil),        // 20: peer.control.v1.TestHookRequest
+	(*TestHookReply)(nil),          // 21: peer.control.v1.TestHookReply
+	(*ListReposRequest)(nil),       // 22: peer.control.v1.ListReposRequest
+	(*ListReposReply)(nil),         // 23: peer.control.v1.ListReposReply
+	(*ShowRepoRequest)(nil),        // 24: peer.control.v1.ShowRepoRequest
+	(*Repo)(nil),                   // 25: peer.control.v1.Repo
+	(*Commit)(nil),                 // 26: peer.control.v1.Commit
+	(*SetHeadRequest)(nil),         // 27: peer.control.v1.SetHeadRequest
+	(*Policy)(nil),                 // 28: peer.control.v1.Policy
+	(*Grant)(nil),                  // 29: peer.control.v1.Grant
+	(*Protection)(nil),             // 30: peer.control.v1.Protection
+	(*ChangePolicyRequest)(nil),    // 31: peer.control.v1.ChangePolicyRequest
+	(*Wanted)(nil),                 // 32: peer.control.v1.Wanted
+	(*Priority)(nil),               // 33: peer.control.v1.Priority
+	(*ConfigureRequest)(nil),       // 34: peer.control.v1.ConfigureRequest
+	(*RemoveRepoRequest)(nil),      // 35: peer.control.v1.RemoveRepoRequest
+	(*RemoveRepoReply)(nil),        // 36: peer.control.v1.RemoveRepoReply
+	(*Replica)(nil),                // 37: peer.control.v1.Replica
+	(*Lock)(nil),                   // 38: peer.control.v1.Lock
+	(*PullRequest)(nil),            // 39: peer.control.v1.PullRequest
+	(*PullReply)(nil),              // 40: peer.control.v1.PullReply
+	(*LeaderRequest)(nil),          // 41: peer.control.v1.LeaderRequest
+	(*LeaderReply)(nil),            // 42: peer.control.v1.LeaderReply
+	(*AcquireLockRequest)(nil),     // 43: peer.control.v1.AcquireLockRequest
+	(*ReleaseLockRequest)(nil),     // 44: peer.control.v1.ReleaseLockRequest
+	(*LockReply)(nil),              // 45: peer.control.v1.LockReply
+	(*WatchRequest)(nil),           // 46: peer.control.v1.WatchRequest
+	(*Event)(nil),                  // 47: peer.control.v1.Event
+	(*RefChange)(nil),              // 48: peer.control.v1.RefChange
+	(*SessionBytes)(nil),           // 49: peer.control.v1.SessionBytes
+	(*LogRequest)(nil),             // 50: peer.control.v1.LogRequest
+	(*LogReply)(nil),               // 51: peer.control.v1.LogReply
+	(*LogEntry)(nil),               // 52: peer.control.v1.LogEntry
+	(*LogChange)(nil),              // 53: peer.control.v1.LogChange
+	(*WhyRequest)(nil),             // 54: peer.control.v1.WhyRequest
+	(*WhyReply)(nil),               // 55: peer.control.v1.WhyReply
+	(*Reason)(nil),                 // 56: peer.control.v1.Reason
+	(*VerifyRequest)(nil),          // 57: peer.control.v1.VerifyRequest
+	(*VerifyReply)(nil),            // 58: peer.control.v1.VerifyReply
+	(*Finding)(nil),                // 59: peer.control.v1.Finding
+	(*SignQuestion)(nil),           // 60: peer.control.v1.SignQuestion
+	(*SignAnswer)(nil),             // 61: peer.control.v1.SignAnswer
 }
 var file_node_control_control_proto_depIdxs = []int32{
 	4,  // 0: peer.control.v1.StatusReply.peers:type_name -> peer.control.v1.ConnectedPeer
-	17, // 1: peer.control.v1.StatusReply.repos:type_name -> peer.control.v1.Repo
-	17, // 2: peer.control.v1.InitReply.repo:type_name -> peer.control.v1.Repo
+	25, // 1: peer.control.v1.StatusReply.repos:type_name -> peer.control.v1.Repo
+	25, // 2: peer.control.v1.InitReply.repo:type_name -> peer.control.v1.Repo
 	9,  // 3: peer.control.v1.InviteReply.invitation:type_name -> peer.control.v1.Invitation
 	9,  // 4: peer.control.v1.ListInvitationsReply.invitations:type_name -> peer.control.v1.Invitation
-	17, // 5: peer.control.v1.ListReposReply.repos:type_name -> peer.control.v1.Repo
-	29, // 6: peer.control.v1.Repo.replicas:type_name -> peer.control.v1.Replica
-	30, // 7: peer.control.v1.Repo.lock:type_name -> peer.control.v1.Lock
-	24, // 8: peer.control.v1.Repo.wanted:type_name -> peer.control.v1.Wanted
-	20, // 9: peer.control.v1.Repo.policy:type_name -> peer.control.v1.Policy
-	18, // 10: peer.control.v1.Repo.commit:type_name -> peer.control.v1.Commit
-	21, // 11: peer.control.v1.Policy.grants:type_name -> peer.control.v1.Grant
-	22, // 12: peer.control.v1.Policy.protections:type_name -> peer.control.v1.Protection
-	21, // 13: peer.control.v1.ChangePolicyRequest.grants:type_name -> peer.control.v1.Grant
-	22, // 14: peer.control.v1.ChangePolicyRequest.protect:type_name -> peer.control.v1.Protection
-	25, // 15: peer.control.v1.Wanted.priorities:type_name -> peer.control.v1.Priority
-	25, // 16: peer.control.v1.ConfigureRequest.priorities:type_name -> peer.control.v1.Priority
-	18, // 17: peer.control.v1.RemoveRepoReply.commit:type_name -> peer.control.v1.Commit
-	30, // 18: peer.control.v1.LockReply.lock:type_name -> peer.control.v1.Lock
-	18, // 19: peer.control.v1.LockReply.commit:type_name -> peer.control.v1.Commit
-	40, // 20: peer.control.v1.Event.refs:type_name -> peer.control.v1.RefChange
-	44, // 21: peer.control.v1.LogReply.entries:type_name -> peer.control.v1.LogEntry
-	45, // 22: peer.control.v1.LogEntry.changes:type_name -> peer.control.v1.LogChange
-	17, // 23: peer.control.v1.WhyReply.repo:type_name -> peer.control.v1.Repo
-	48, // 24: peer.control.v1.WhyReply.reasons:type_name -> peer.control.v1.Reason
-	51, // 25: peer.control.v1.VerifyReply.findings:type_name -> peer.control.v1.Finding
-	0,  // 26: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
-	2,  // 27: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
-	5,  // 28: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
-	14, // 29: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
-	16, // 30: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
-	31, // 31: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
-	33, // 32: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
-	35, // 33: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
-	36, // 34: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
-	26, // 35: peer.control.v1.Peer.Configure:input_type -> peer.control.v1.ConfigureRequest
-	23, // 36: peer.control.v1.Peer.ChangePolicy:input_type -> peer.control.v1.ChangePolicyRequest
-	19, // 37: peer.control.v1.Peer.SetHead:input_type -> peer.control.v1.SetHeadRequest
-	27, // 38: peer.control.v1.Peer.RemoveRepo:input_type -> peer.control.v1.RemoveRepoRequest
-	38, // 39: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
-	42, // 40: peer.control.v1.Peer.Log:input_type -> peer.control.v1.LogRequest
-	46, // 41: peer.control.v1.Peer.Why:input_type -> peer.control.v1.WhyRequest
-	49, // 42: peer.control.v1.Peer.Verify:input_type -> peer.control.v1.VerifyRequest
-	7,  // 43: peer.control.v1.Peer.Invite:input_type -> peer.control.v1.InviteRequest
-	10, // 44: peer.control.v1.Peer.ListInvitations:input_type -> peer.control.v1.ListInvitationsRequest
-	12, // 45: peer.control.v1.Peer.Withdraw:input_type -> peer.control.v1.WithdrawRequest
-	53, // 46: peer.control.v1.Peer.SignAs:input_type -> peer.control.v1.SignAnswer
-	41, // 47: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
-	1,  // 48: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
-	3,  // 49: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
-	6,  // 50: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
-	15, // 51: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
-	17, // 52: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
-	32, // 53: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
-	34, // 54: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
-	37, // 55: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
-	37, // 56: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
-	17, // 57: peer.control.v1.Peer.Configure:output_type -> peer.control.v1.Repo
-	17, // 58: peer.control.v1.Peer.ChangePolicy:output_type -> peer.control.v1.Repo
-	17, // 59: peer.control.v1.Peer.SetHead:output_type -> peer.control.v1.Repo
-	28, // 60: peer.control.v1.Peer.RemoveRepo:output_type -> peer.control.v1.RemoveRepoReply
-	39, // 61: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
-	43, // 62: peer.control.v1.Peer.Log:output_type -> peer.control.v1.LogReply
-	47, // 63: peer.control.v1.Peer.Why:output_type -> peer.control.v1.WhyReply
-	50, // 64: peer.control.v1.Peer.Verify:output_type -> peer.control.v1.VerifyReply
-	8,  // 65: peer.control.v1.Peer.Invite:output_type -> peer.control.v1.InviteReply
-	11, // 66: peer.control.v1.Peer.ListInvitations:output_type -> peer.control.v1.ListInvitationsReply
-	13, // 67: peer.control.v1.Peer.Withdraw:output_type -> peer.control.v1.WithdrawReply
-	52, // 68: peer.control.v1.Peer.SignAs:output_type -> peer.control.v1.SignQuestion
-	41, // 69: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
-	48, // [48:70] is the sub-list for method output_type
-	26, // [26:48] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	15, // 5: peer.control.v1.ListHooksReply.hooks:type_name -> peer.control.v1.Hook
+	25, // 6: peer.control.v1.ListReposReply.repos:type_name -> peer.control.v1.Repo
+	37, // 7: peer.control.v1.Repo.replicas:type_name -> peer.control.v1.Replica
+	38, // 8: peer.control.v1.Repo.lock:type_name -> peer.control.v1.Lock
+	32, // 9: peer.control.v1.Repo.wanted:type_name -> peer.control.v1.Wanted
+	28, // 10: peer.control.v1.Repo.policy:type_name -> peer.control.v1.Policy
+	26, // 11: peer.control.v1.Repo.commit:type_name -> peer.control.v1.Commit
+	29, // 12: peer.control.v1.Policy.grants:type_name -> peer.control.v1.Grant
+	30, // 13: peer.control.v1.Policy.protections:type_name -> peer.control.v1.Protection
+	29, // 14: peer.control.v1.ChangePolicyRequest.grants:type_name -> peer.control.v1.Grant
+	30, // 15: peer.control.v1.ChangePolicyRequest.protect:type_name -> peer.control.v1.Protection
+	33, // 16: peer.control.v1.Wanted.priorities:type_name -> peer.control.v1.Priority
+	33, // 17: peer.control.v1.ConfigureRequest.priorities:type_name -> peer.control.v1.Priority
+	26, // 18: peer.control.v1.RemoveRepoReply.commit:type_name -> peer.control.v1.Commit
+	38, // 19: peer.control.v1.LockReply.lock:type_name -> peer.control.v1.Lock
+	26, // 20: peer.control.v1.LockReply.commit:type_name -> peer.control.v1.Commit
+	48, // 21: peer.control.v1.Event.refs:type_name -> peer.control.v1.RefChange
+	52, // 22: peer.control.v1.LogReply.entries:type_name -> peer.control.v1.LogEntry
+	53, // 23: peer.control.v1.LogEntry.changes:type_name -> peer.control.v1.LogChange
+	25, // 24: peer.control.v1.WhyReply.repo:type_name -> peer.control.v1.Repo
+	56, // 25: peer.control.v1.WhyReply.reasons:type_name -> peer.control.v1.Reason
+	59, // 26: peer.control.v1.VerifyReply.findings:type_name -> peer.control.v1.Finding
+	0,  // 27: peer.control.v1.Peer.Ping:input_type -> peer.control.v1.PingRequest
+	2,  // 28: peer.control.v1.Peer.Status:input_type -> peer.control.v1.StatusRequest
+	5,  // 29: peer.control.v1.Peer.Init:input_type -> peer.control.v1.InitRequest
+	22, // 30: peer.control.v1.Peer.ListRepos:input_type -> peer.control.v1.ListReposRequest
+	24, // 31: peer.control.v1.Peer.ShowRepo:input_type -> peer.control.v1.ShowRepoRequest
+	39, // 32: peer.control.v1.Peer.Pull:input_type -> peer.control.v1.PullRequest
+	41, // 33: peer.control.v1.Peer.Leader:input_type -> peer.control.v1.LeaderRequest
+	43, // 34: peer.control.v1.Peer.AcquireLock:input_type -> peer.control.v1.AcquireLockRequest
+	44, // 35: peer.control.v1.Peer.ReleaseLock:input_type -> peer.control.v1.ReleaseLockRequest
+	34, // 36: peer.control.v1.Peer.Configure:input_type -> peer.control.v1.ConfigureRequest
+	31, // 37: peer.control.v1.Peer.ChangePolicy:input_type -> peer.control.v1.ChangePolicyRequest
+	27, // 38: peer.control.v1.Peer.SetHead:input_type -> peer.control.v1.SetHeadRequest
+	35, // 39: peer.control.v1.Peer.RemoveRepo:input_type -> peer.control.v1.RemoveRepoRequest
+	46, // 40: peer.control.v1.Peer.Watch:input_type -> peer.control.v1.WatchRequest
+	50, // 41: peer.control.v1.Peer.Log:input_type -> peer.control.v1.LogRequest
+	54, // 42: peer.control.v1.Peer.Why:input_type -> peer.control.v1.WhyRequest
+	57, // 43: peer.control.v1.Peer.Verify:input_type -> peer.control.v1.VerifyRequest
+	7,  // 44: peer.control.v1.Peer.Invite:input_type -> peer.control.v1.InviteRequest
+	10, // 45: peer.control.v1.Peer.ListInvitations:input_type -> peer.control.v1.ListInvitationsRequest
+	12, // 46: peer.control.v1.Peer.Withdraw:input_type -> peer.control.v1.WithdrawRequest
+	14, // 47: peer.control.v1.Peer.AddHook:input_type -> peer.control.v1.AddHookRequest
+	16, // 48: peer.control.v1.Peer.ListHooks:input_type -> peer.control.v1.ListHooksRequest
+	18, // 49: peer.control.v1.Peer.RemoveHook:input_type -> peer.control.v1.RemoveHookRequest
+	20, // 50: peer.control.v1.Peer.TestHook:input_type -> peer.control.v1.TestHookRequest
+	61, // 51: peer.control.v1.Peer.SignAs:input_type -> peer.control.v1.SignAnswer
+	49, // 52: peer.control.v1.Peer.Session:input_type -> peer.control.v1.SessionBytes
+	1,  // 53: peer.control.v1.Peer.Ping:output_type -> peer.control.v1.PingReply
+	3,  // 54: peer.control.v1.Peer.Status:output_type -> peer.control.v1.StatusReply
+	6,  // 55: peer.control.v1.Peer.Init:output_type -> peer.control.v1.InitReply
+	23, // 56: peer.control.v1.Peer.ListRepos:output_type -> peer.control.v1.ListReposReply
+	25, // 57: peer.control.v1.Peer.ShowRepo:output_type -> peer.control.v1.Repo
+	40, // 58: peer.control.v1.Peer.Pull:output_type -> peer.control.v1.PullReply
+	42, // 59: peer.control.v1.Peer.Leader:output_type -> peer.control.v1.LeaderReply
+	45, // 60: peer.control.v1.Peer.AcquireLock:output_type -> peer.control.v1.LockReply
+	45, // 61: peer.control.v1.Peer.ReleaseLock:output_type -> peer.control.v1.LockReply
+	25, // 62: peer.control.v1.Peer.Configure:output_type -> peer.control.v1.Repo
+	25, // 63: peer.control.v1.Peer.ChangePolicy:output_type -> peer.control.v1.Repo
+	25, // 64: peer.control.v1.Peer.SetHead:output_type -> peer.control.v1.Repo
+	36, // 65: peer.control.v1.Peer.RemoveRepo:output_type -> peer.control.v1.RemoveRepoReply
+	47, // 66: peer.control.v1.Peer.Watch:output_type -> peer.control.v1.Event
+	51, // 67: peer.control.v1.Peer.Log:output_type -> peer.control.v1.LogReply
+	55, // 68: peer.control.v1.Peer.Why:output_type -> peer.control.v1.WhyReply
+	58, // 69: peer.control.v1.Peer.Verify:output_type -> peer.control.v1.VerifyReply
+	8,  // 70: peer.control.v1.Peer.Invite:output_type -> peer.control.v1.InviteReply
+	11, // 71: peer.control.v1.Peer.ListInvitations:output_type -> peer.control.v1.ListInvitationsReply
+	13, // 72: peer.control.v1.Peer.Withdraw:output_type -> peer.control.v1.WithdrawReply
+	15, // 73: peer.control.v1.Peer.AddHook:output_type -> peer.control.v1.Hook
+	17, // 74: peer.control.v1.Peer.ListHooks:output_type -> peer.control.v1.ListHooksReply
+	19, // 75: peer.control.v1.Peer.RemoveHook:output_type -> peer.control.v1.RemoveHookReply
+	21, // 76: peer.control.v1.Peer.TestHook:output_type -> peer.control.v1.TestHookReply
+	60, // 77: peer.control.v1.Peer.SignAs:output_type -> peer.control.v1.SignQuestion
+	49, // 78: peer.control.v1.Peer.Session:output_type -> peer.control.v1.SessionBytes
+	53, // [53:79] is the sub-list for method output_type
+	27, // [27:53] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_node_control_control_proto_init() }
@@ -3934,15 +4452,15 @@ func file_node_control_control_proto_init() {
 	if File_node_control_control_proto != nil {
 		return
 	}
-	file_node_control_control_proto_msgTypes[26].OneofWrappers = []any{}
-	file_node_control_control_proto_msgTypes[38].OneofWrappers = []any{}
+	file_node_control_control_proto_msgTypes[34].OneofWrappers = []any{}
+	file_node_control_control_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_node_control_control_proto_rawDesc), len(file_node_control_control_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   54,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -43,6 +43,10 @@ const (
 	Peer_Invite_FullMethodName          = "/peer.control.v1.Peer/Invite"
 	Peer_ListInvitations_FullMethodName = "/peer.control.v1.Peer/ListInvitations"
 	Peer_Withdraw_FullMethodName        = "/peer.control.v1.Peer/Withdraw"
+	Peer_AddHook_FullMethodName         = "/peer.control.v1.Peer/AddHook"
+	Peer_ListHooks_FullMethodName       = "/peer.control.v1.Peer/ListHooks"
+	Peer_RemoveHook_FullMethodName      = "/peer.control.v1.Peer/RemoveHook"
+	Peer_TestHook_FullMethodName        = "/peer.control.v1.Peer/TestHook"
 	Peer_SignAs_FullMethodName          = "/peer.control.v1.Peer/SignAs"
 	Peer_Session_FullMethodName         = "/peer.control.v1.Peer/Session"
 )
@@ -92,6 +96,14 @@ type PeerClient interface {
 	ListInvitations(ctx context.Context, in *ListInvitationsRequest, opts ...grpc.CallOption) (*ListInvitationsReply, error)
 	// Withdraw ends an invitation. Who came by it stays.
 	Withdraw(ctx context.Context, in *WithdrawRequest, opts ...grpc.CallOption) (*WithdrawReply, error)
+	// AddHook has the node tell a receiver, over HTTP, of what happens to a repository from now on.
+	AddHook(ctx context.Context, in *AddHookRequest, opts ...grpc.CallOption) (*Hook, error)
+	// ListHooks lists the node's hooks.
+	ListHooks(ctx context.Context, in *ListHooksRequest, opts ...grpc.CallOption) (*ListHooksReply, error)
+	// RemoveHook drops one.
+	RemoveHook(ctx context.Context, in *RemoveHookRequest, opts ...grpc.CallOption) (*RemoveHookReply, error)
+	// TestHook posts a ping to a receiver, and says what became of it.
+	TestHook(ctx context.Context, in *TestHookRequest, opts ...grpc.CallOption) (*TestHookReply, error)
 	// SignAs lets a command sign what the node asks for in its user's name, for as long
 	// as the call lasts: a key that is encrypted or in an ssh-agent the node doesn't have.
 	// The first answer says whose key it is; headers come when the node has taken it on.
@@ -327,6 +339,46 @@ func (c *peerClient) Withdraw(ctx context.Context, in *WithdrawRequest, opts ...
 	return out, nil
 }
 
+func (c *peerClient) AddHook(ctx context.Context, in *AddHookRequest, opts ...grpc.CallOption) (*Hook, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Hook)
+	err := c.cc.Invoke(ctx, Peer_AddHook_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) ListHooks(ctx context.Context, in *ListHooksRequest, opts ...grpc.CallOption) (*ListHooksReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListHooksReply)
+	err := c.cc.Invoke(ctx, Peer_ListHooks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) RemoveHook(ctx context.Context, in *RemoveHookRequest, opts ...grpc.CallOption) (*RemoveHookReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveHookReply)
+	err := c.cc.Invoke(ctx, Peer_RemoveHook_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *peerClient) TestHook(ctx context.Context, in *TestHookRequest, opts ...grpc.CallOption) (*TestHookReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestHookReply)
+	err := c.cc.Invoke(ctx, Peer_TestHook_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *peerClient) SignAs(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[SignAnswer, SignQuestion], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Peer_ServiceDesc.Streams[2], Peer_SignAs_FullMethodName, cOpts...)
@@ -398,6 +450,14 @@ type PeerServer interface {
 	ListInvitations(context.Context, *ListInvitationsRequest) (*ListInvitationsReply, error)
 	// Withdraw ends an invitation. Who came by it stays.
 	Withdraw(context.Context, *WithdrawRequest) (*WithdrawReply, error)
+	// AddHook has the node tell a receiver, over HTTP, of what happens to a repository from now on.
+	AddHook(context.Context, *AddHookRequest) (*Hook, error)
+	// ListHooks lists the node's hooks.
+	ListHooks(context.Context, *ListHooksRequest) (*ListHooksReply, error)
+	// RemoveHook drops one.
+	RemoveHook(context.Context, *RemoveHookRequest) (*RemoveHookReply, error)
+	// TestHook posts a ping to a receiver, and says what became of it.
+	TestHook(context.Context, *TestHookRequest) (*TestHookReply, error)
 	// SignAs lets a command sign what the node asks for in its user's name, for as long
 	// as the call lasts: a key that is encrypted or in an ssh-agent the node doesn't have.
 	// The first answer says whose key it is; headers come when the node has taken it on.
@@ -474,6 +534,18 @@ func (UnimplementedPeerServer) ListInvitations(context.Context, *ListInvitations
 }
 func (UnimplementedPeerServer) Withdraw(context.Context, *WithdrawRequest) (*WithdrawReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Withdraw not implemented")
+}
+func (UnimplementedPeerServer) AddHook(context.Context, *AddHookRequest) (*Hook, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddHook not implemented")
+}
+func (UnimplementedPeerServer) ListHooks(context.Context, *ListHooksRequest) (*ListHooksReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListHooks not implemented")
+}
+func (UnimplementedPeerServer) RemoveHook(context.Context, *RemoveHookRequest) (*RemoveHookReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveHook not implemented")
+}
+func (UnimplementedPeerServer) TestHook(context.Context, *TestHookRequest) (*TestHookReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestHook not implemented")
 }
 func (UnimplementedPeerServer) SignAs(grpc.BidiStreamingServer[SignAnswer, SignQuestion]) error {
 	return status.Error(codes.Unimplemented, "method SignAs not implemented")
@@ -848,6 +920,78 @@ func _Peer_Withdraw_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Peer_AddHook_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddHookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).AddHook(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_AddHook_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).AddHook(ctx, req.(*AddHookRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_ListHooks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListHooksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).ListHooks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_ListHooks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).ListHooks(ctx, req.(*ListHooksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_RemoveHook_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveHookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).RemoveHook(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_RemoveHook_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).RemoveHook(ctx, req.(*RemoveHookRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Peer_TestHook_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestHookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PeerServer).TestHook(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Peer_TestHook_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PeerServer).TestHook(ctx, req.(*TestHookRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Peer_SignAs_Handler(srv interface{}, stream grpc.ServerStream) error {
 	return srv.(PeerServer).SignAs(&grpc.GenericServerStream[SignAnswer, SignQuestion]{ServerStream: stream})
 }
@@ -940,6 +1084,22 @@ var Peer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Withdraw",
 			Handler:    _Peer_Withdraw_Handler,
+		},
+		{
+			MethodName: "AddHook",
+			Handler:    _Peer_AddHook_Handler,
+		},
+		{
+			MethodName: "ListHooks",
+			Handler:    _Peer_ListHooks_Handler,
+		},
+		{
+			MethodName: "RemoveHook",
+			Handler:    _Peer_RemoveHook_Handler,
+		},
+		{
+			MethodName: "TestHook",
+			Handler:    _Peer_TestHook_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

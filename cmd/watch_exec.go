@@ -117,7 +117,7 @@ func eventEnv(e *pb.Event, i int) []string {
 		"PEER_REF=" + ref.GetName(),
 		"PEER_OLD=" + ref.GetOld(),
 		"PEER_NEW=" + ref.GetNew(),
-		"PEER_REFS=" + strconv.Itoa(len(e.GetRefs())),
+		"PEER_REF_COUNT=" + strconv.Itoa(len(e.GetRefs())),
 		"PEER_REF_NUMBER=" + number,
 	}
 }

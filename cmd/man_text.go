@@ -50,6 +50,8 @@ var homeFiles = []struct{ name, what string }{
 	{"pins.json", "of each repository met: its genesis, and up to which index it was seen"},
 	{"proved/", "of each repository met: the refs that were checked last"},
 	{"import/", "clones of what is being imported, as long as that takes"},
+	{"mirrors.json", "mirrors of repositories elsewhere, their passwords included"},
+	{"mirrors/", "how they fared, and what they fetched"},
 	{"peer.sock", "while a node runs: its control API"},
 	{"peer.pid", "its process ID"},
 	{"lock", "held (flock) by the running node"},

@@ -18,6 +18,9 @@ type vouchedPin struct {
 	Generation    uint64 `json:"generation"` // of the configuration whose voters they were
 	Configuration string `json:"configuration"`
 	Policy        uint64 `json:"policy,omitempty"` // its version
+	// KeptSince is the first entry whose signature was seen here: from then on, if not
+	// before, the group keeps them.
+	KeptSince uint64 `json:"kept_since,omitempty"`
 }
 
 func newVouchedPin(v *replica.Vouched) *vouchedPin {
@@ -53,12 +56,26 @@ func (p *vouchedPin) check(v *replica.Vouched) error {
 	return nil
 }
 
+// keptSince is the first entry whose signature was seen here, the one of now included;
+// zero is none.
+func (p *vouchedPin) keptSince(now uint64) uint64 {
+	if p == nil || p.KeptSince == 0 || now > 0 && now < p.KeptSince {
+		return now
+	}
+	return p.KeptSince
+}
+
 // vouch moves the pin of a repository, whose genesis is pinned, to what a majority of its
-// voters vouches for.
-func (p pins) vouch(ctx context.Context, repo identity.RepoID, v *replica.Vouched) error {
+// voters vouches for. keptSince is the first entry whose signature came with it.
+func (p pins) vouch(ctx context.Context, repo identity.RepoID, v *replica.Vouched, keptSince uint64) error {
 	next := newVouchedPin(v)
-	if have, err := p.lookup(repo); err != nil || have.Vouched != nil && *have.Vouched == *next {
+	found, err := p.lookup(repo)
+	if err != nil {
 		return err
+	}
+	next.KeptSince = found.Vouched.keptSince(keptSince)
+	if found.Vouched != nil && *found.Vouched == *next {
+		return nil
 	}
 	unlock, err := p.lock(ctx)
 	if err != nil {
@@ -76,6 +93,7 @@ func (p pins) vouch(ctx context.Context, repo identity.RepoID, v *replica.Vouche
 	if err := have.Vouched.check(v); err != nil {
 		return err
 	}
+	next.KeptSince = have.Vouched.keptSince(keptSince)
 	have.Vouched = next
 	file.Repos[repo.String()] = have
 	return p.write(file)

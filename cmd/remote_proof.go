@@ -48,14 +48,14 @@ func (r *remoteHelper) prove(ctx context.Context, s *session) (*git.Listing, err
 			s.genesis.Repo, c.pins.path()))
 	}
 	if l.Majority() {
-		if n := len(l.unsigned); n > 0 {
-			why := fmt.Sprintf("of %d refs no signature is kept, since they were set before it was, or by who has no role any more: a majority of the voters vouches for them", n)
+		if len(l.unsigned) > 0 {
+			why := l.bare(pinned.Vouched.keptSince(l.keptSince)) + ": a majority of the voters vouches for them"
 			if r.onUnproved == unprovedRefuse {
 				return nil, r.unproved(pinned, false, why, "fetch from another replica, which may keep more")
 			}
 			warn(r.errs, "%s", why)
 		}
-		if err := c.pins.vouch(ctx, s.genesis.Repo, l.Vouched); err != nil {
+		if err := c.pins.vouch(ctx, s.genesis.Repo, l.Vouched, l.keptSince); err != nil {
 			return nil, err
 		}
 		if err := l.remember(c.pins.dir, s.genesis.Hash[:]); err != nil {
@@ -69,6 +69,23 @@ func (r *remoteHelper) prove(ctx context.Context, s *session) (*git.Listing, err
 			l.Index, len(l.Signers), len(l.Lineage.Last().Voters), l.checked, l.proofs))
 	}
 	return &l.Listing, nil
+}
+
+// bare says of which refs there is no signature, though a majority vouches for them, and
+// why that may be. since is the first entry of which one was seen, if any.
+func (l *provedListing) bare(since uint64) string {
+	var late []string
+	for _, ref := range l.unkept {
+		if since > 0 && ref.GetIndex() >= since {
+			late = append(late, ref.GetName())
+		}
+	}
+	few := fmt.Sprintf("of %d refs no signature is kept", len(l.unsigned))
+	if len(late) == 0 {
+		return few + ", since they were set before it was, or by who has no role any more"
+	}
+	return fmt.Sprintf("%s, though signatures are kept here since index %d, and that is before %s: there are too many to keep, or this replica has its table from an older peer, or nobody signed",
+		few, since, some(late))
 }
 
 // halfProved judges a listing for which too few voters vouch: somebody signed where its

@@ -390,6 +390,28 @@ func TestUnprovedFetch(t *testing.T) {
 		p.run("", "clone", f.url(), "c").exits(0).says("of 1 refs no signature is kept")
 		p.run("c", "fetch").exits(0).doesNotSay("no signature")
 	})
+	t.Run("since signatures were kept", func(t *testing.T) {
+		t.Parallel()
+		f, p := started(t)
+		f.hook(func() { clear(f.kept) })
+		p.ok("w", "push", "--quiet", "origin", "main:refs/heads/a")
+		const late = "though signatures are kept here since index 3, and that is before "
+		p.run("", "clone", f.url(), "c").exits(0).says("of 1 refs no signature is kept, since they were set before").doesNotSay(late)
+		p.ok("w", "push", "--quiet", "origin", "main:refs/heads/b", "main:refs/heads/z")
+		f.hook(func() { clear(f.kept) })
+		fresh := newPerson(t, f)
+		fresh.run("", "ls-remote", f.url()).exits(0).says("of 4 refs no signature is kept, since they were set before")
+		p.run("c", "fetch").exits(0).says("of 2 refs no signature is kept", late+"refs/heads/b and 1 more")
+		// Who had a role once, and nobody can say when, has signed.
+		p.ok("w", "push", "--quiet", "origin", "main:refs/heads/y")
+		f.hook(func() {
+			owner := f.owner.Public()
+			f.lie = func(l *fakeListing) {
+				l.claim.Policy = &wire.Policy{Version: 2, Grants: []*wire.Grant{{Key: owner[:], Access: wire.Access_ACCESS_OWNER}}}
+			}
+		})
+		p.run("c", "fetch").exits(0).says("of 1 refs no signature is kept", "by who has no role any more").doesNotSay(late)
+	})
 }
 
 // FuzzProvedListing gives the helper frames of a listing. What gets through is a listing

@@ -29,20 +29,25 @@ type provedListing struct {
 	listed  []*wire.ListedRef
 	checked int // refs that were checked now
 	proofs  int // and the transactions that they were checked by
-	known   proved
+	// keptSince is the entry of the first of these; zero if there are none.
+	keptSince uint64
+	known     proved
 }
 
 // gaps are refs whose proofs leave something open.
 type gaps struct {
-	// unsigned: no transaction is kept for them; see [replica.Vouched.Proves].
+	// unsigned: no transaction is kept for them, or nobody knows whether its signer might;
+	// see [replica.Vouched.Proves].
 	unsigned []*wire.ListedRef
+	unkept   []*wire.ListedRef // the former
 	// earlier are names: that transaction may be of before what is known; see
 	// [replica.Proof.GoesOnFrom].
 	earlier []string
 }
 
 func (g *gaps) add(more gaps) {
-	g.unsigned, g.earlier = append(g.unsigned, more.unsigned...), append(g.earlier, more.earlier...)
+	g.unsigned, g.unkept = append(g.unsigned, more.unsigned...), append(g.unkept, more.unkept...)
+	g.earlier = append(g.earlier, more.earlier...)
 }
 
 // proved reads the listing of a session that promised proofs, and checks all of it. known
@@ -147,6 +152,9 @@ func (l *provedListing) checkProofs(g *replica.Genesis, wanted map[uint64][]*wir
 		todo <- index
 		if kept[index] != nil {
 			l.proofs++
+			if l.keptSince == 0 || index < l.keptSince {
+				l.keptSince = index
+			}
 		}
 	}
 	close(todo)
@@ -156,7 +164,7 @@ func (l *provedListing) checkProofs(g *replica.Genesis, wanted map[uint64][]*wir
 
 func (l *provedListing) checkProof(g *replica.Genesis, refs []*wire.ListedRef, k *wire.Kept) (found gaps, err error) {
 	if k == nil {
-		return gaps{unsigned: refs}, nil
+		return gaps{unsigned: refs, unkept: refs}, nil
 	}
 	p, err := replica.ParseKept(g, k)
 	if err != nil {

@@ -112,4 +112,9 @@ var proofMutations = []mutation{
 		edits: []string{"if index > pinned.Vouched.Index || ", "if "},
 		in:    "cmd", tests: "TestProvedBeyondThePin",
 	},
+	{
+		promise: "proved", name: "a home forgets since when signatures are kept", file: "cmd/pins_vouched.go",
+		edits: []string{"if p == nil || p.KeptSince == 0 ||", "if p == nil || p.KeptSince < 1<<60 ||"},
+		in:    "cmd", tests: "TestUnprovedFetch",
+	},
 }

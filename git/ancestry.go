@@ -30,7 +30,7 @@ func (q *Quarantine) IsAncestor(ctx context.Context, old, new OID) (bool, error)
 
 func (r *Repo) isAncestor(ctx context.Context, command func(...string) *Command, nice int, old, new OID) (bool, error) {
 	c := command("merge-base", "--is-ancestor", "--end-of-options", old.String(), new.String())
-	c.limits.memoryBytes, c.nice = ingestMemoryBytesMax, nice
+	c.nice = nice
 	err := c.Run(ctx)
 	var exit *ExitError
 	switch {

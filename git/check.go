@@ -28,7 +28,6 @@ func (r *Repo) walkHere(command func(...string) *Command, news []OID) func(conte
 		// is an alternate of its own quarantine, so git would list its refs twice.
 		c := command("rev-list", "--objects", "--stdin", "--not", "--all", "--quiet")
 		c.Stdin = strings.NewReader(strings.Join(hexLines(compactOIDs(news)), "\n") + "\n")
-		c.limits.memoryBytes = ingestMemoryBytesMax
 		return r.connectivityError(ctx, c.Run(ctx))
 	}
 }

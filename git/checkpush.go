@@ -90,7 +90,6 @@ func (r *Repo) revList(ctx context.Context, command func(...string) *Command, ou
 	c := command(append([]string{"rev-list", "--objects", "--no-object-names", "--stdin"}, options...)...)
 	c.Stdin = strings.NewReader(revisions)
 	c.Stdout = out
-	c.limits.memoryBytes = ingestMemoryBytesMax
 	err := c.Run(ctx)
 	if err == nil && len(out.rest) > 0 {
 		err = errors.New("git rev-list: unfinished line")

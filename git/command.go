@@ -39,9 +39,13 @@ type Command struct {
 	nice   int // added to the niceness of the whole group
 }
 
+// childMemoryBytesMax is what a child with a built environment may allocate unless it
+// is given another limit. A repository that needs more takes no pushes either.
+const childMemoryBytesMax = 4 << 30
+
 // limits bound one child; zero fields don't.
 type limits struct {
-	memoryBytes int64 // private memory, mapped packs not counted
+	memoryBytes int64 // private memory, mapped packs not counted; see childMemoryBytesMax. -1: any
 	fileBytes   int64 // size of any file that it writes
 	cpuSeconds  int64
 }
@@ -105,6 +109,9 @@ func (c *Command) prepare(ctx context.Context) (*process, error) {
 	} else {
 		p.cmd.Env = append(baseEnv(), c.Env...)
 		ownGroup(p.cmd)
+		if c.limits.memoryBytes == 0 {
+			c.limits.memoryBytes = childMemoryBytesMax
+		}
 	}
 	p.cmd.WaitDelay = waitDelay
 	return p, nil
@@ -164,6 +171,10 @@ var baseConfig = []string{
 	"gc.auto", "0",
 	"maintenance.auto", "false",
 	"protocol.allow", "never", // no child of a node opens a connection
+	// Blobs above this stream by, unless they are deltas or their bases, and no delta
+	// is looked for: git holds ten objects at a time for that, of whatever size.
+	"core.bigFileThreshold", "32m",
+	"pack.windowMemory", "128m", // of those below, in each of its threads
 }
 
 // baseEnv is all that a child in one of our own repositories knows.

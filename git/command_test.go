@@ -22,9 +22,11 @@ func TestEnvironmentIsBuilt(t *testing.T) {
 	t.Setenv("SECRET", "x")
 	r := newRepo(t, SHA1)
 	for query, want := range map[string]string{
-		"config --get core.hooksPath": os.DevNull,
-		"config --get gc.auto":        "0",
-		"rev-parse --git-dir":         r.dir,
+		"config --get core.hooksPath":        os.DevNull,
+		"config --get gc.auto":               "0",
+		"config --get pack.windowMemory":     "128m",
+		"config --get core.bigFileThreshold": "32m",
+		"rev-parse --git-dir":                r.dir,
 	} {
 		out, err := r.command(strings.Fields(query)...).Output(testContext(t), 1<<10)
 		if got := strings.TrimSpace(string(out)); err != nil || got != want {

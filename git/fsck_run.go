@@ -29,6 +29,7 @@ func (r *Repo) Fsck(ctx context.Context, deep bool) ([]string, error) {
 	}
 	c := r.command(args...)
 	c.nice = repackNice
+	c.limits.memoryBytes = -1 // what git could not look at for want of memory would pass for damage
 	said := &limitedBuffer{max: fsckBytesMax}
 	c.Stdout, c.Stderr = said, said
 	err := c.Run(ctx)

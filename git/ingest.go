@@ -18,13 +18,8 @@ const (
 	// can name the same 16 MiB again in seven bytes. Ordinary packs take 0.02 s of
 	// CPU for each MiB; memory-hungry ones are those of millions of objects.
 	ingestMemoryBytesMin = 1 << 30
-	ingestMemoryBytesMax = 4 << 30
 	ingestCPUSeconds     = 120
 	ingestCPUPerMiB      = 4
-
-	// Blobs above this are hashed as they stream by and never held in memory,
-	// unless they are deltas or their bases.
-	streamedBlobs = "core.bigFileThreshold=32m"
 
 	// An index has at least 28 bytes for an object, of which a pack may have
 	// 100,000 in a megabyte.
@@ -46,7 +41,7 @@ func (o IngestOptions) withDefaults() IngestOptions {
 		o.MaxBytes = DefaultPackBytesMax
 	}
 	if o.MemoryBytes <= 0 {
-		o.MemoryBytes = min(max(physicalMemory()/2, ingestMemoryBytesMin), ingestMemoryBytesMax)
+		o.MemoryBytes = min(max(physicalMemory()/2, ingestMemoryBytesMin), childMemoryBytesMax)
 	}
 	return o
 }
@@ -74,9 +69,9 @@ func (r *Repo) Ingest(ctx context.Context, pack io.Reader, o IngestOptions) (*Qu
 func (q *Quarantine) indexPack(ctx context.Context, pack io.Reader, o IngestOptions) error {
 	c := q.command("index-pack", "--stdin", "--fix-thin", "--strict="+fsckSeverities,
 		"--max-input-size="+strconv.FormatInt(o.MaxBytes, 10))
-	c.config = []string{streamedBlobs, "core.fsync=none"}
+	c.config = []string{"core.fsync=none"}
 	if o.Sync {
-		c.config[1] = "core.fsync=all"
+		c.config[0] = "core.fsync=all"
 	}
 	c.limits = limits{
 		memoryBytes: o.MemoryBytes,

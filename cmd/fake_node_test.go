@@ -226,6 +226,9 @@ func (n *fakeNode) Watch(ctx context.Context, q *pb.WatchRequest, emit func(*pb.
 	}}); err != nil {
 		return err
 	}
+	if err := emit(&pb.Event{Repo: firstSet(q.GetRepo(), "all"), Name: "demo", Kind: "leader", Index: 2, Term: 2}); err != nil {
+		return err
+	}
 	<-ctx.Done()
 	return ctx.Err()
 }

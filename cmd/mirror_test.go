@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -123,7 +124,7 @@ func TestMirrorIsBusy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := home.runMirror(t.Context(), m, true); err != errMirrorBusy {
+	if _, err := home.runMirror(t.Context(), m, true); !errors.Is(err, errMirrorBusy) {
 		t.Errorf("it runs twice: %v", err)
 	}
 	lock.Close()

@@ -31,6 +31,7 @@ var exitMeanings = []struct {
 var manEnvironment = []struct{ name, what string }{
 	{"PEER_HOME", "The home, as --home names it."},
 	{"PEER_SOME_FLAG", "The value of --some-flag, for every flag; the command line goes before it, and it before config.json in the home. Lists are separated by commas."},
+	{"PEER_PUSH_TIMEOUT, PEER_FETCH_TIMEOUT", "How long git push (60s) and whatever reads (10s) go on trying while a repository has no leader or no majority, counted from the first failure."},
 	{"PEER_UNPROVED", "take or refuse: what to do with refs that can't be proved. Otherwise a warning at first contact, and a refusal later."},
 	{"SSH_AUTH_SOCK", "The ssh-agent, where your key is in one."},
 	{"XDG_DATA_HOME", "Where the home is unless something names it: peer/ there."},

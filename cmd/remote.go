@@ -33,8 +33,9 @@ type remoteHelper struct {
 	options remoteOptions
 	listing *listing // of the last "list for-push"
 
-	pushPatience time.Duration
-	onUnproved   string // see unprovedEnv
+	pushPatience, fetchPatience time.Duration
+
+	onUnproved string // see unprovedEnv
 }
 
 // runRemoteHelper speaks the remote helper protocol until git is done. args are
@@ -88,14 +89,18 @@ func newRemoteHelper(args []string, in io.Reader, out, errs io.Writer, h *Home) 
 		return nil, usage("set it to "+unprovedTake+" or "+unprovedRefuse, "%s is %.40q", unprovedEnv, u)
 	}
 	r.say = &remoteText{w: errs, options: &r.options}
-	r.pushPatience, err = pushPatienceFrom(os.Getenv("PEER_PUSH_TIMEOUT"))
+	if r.pushPatience, err = patienceFrom("PEER_PUSH_TIMEOUT", pushPatience); err != nil {
+		return nil, err
+	}
+	r.fetchPatience, err = patienceFrom("PEER_FETCH_TIMEOUT", fetchPatience)
 	return r, err
 }
 
-// pushPatienceFrom reads PEER_PUSH_TIMEOUT: a duration like 90s, or seconds.
-func pushPatienceFrom(text string) (time.Duration, error) {
+// patienceFrom reads a variable of the environment: a duration like 90s, or seconds.
+func patienceFrom(name string, otherwise time.Duration) (time.Duration, error) {
+	text := os.Getenv(name)
 	if text == "" {
-		return pushPatience, nil
+		return otherwise, nil
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {
@@ -104,7 +109,7 @@ func pushPatienceFrom(text string) (time.Duration, error) {
 		d = time.Duration(seconds * float64(time.Second))
 	}
 	if err != nil || d < 0 {
-		return 0, usage("give a duration such as 90s", "PEER_PUSH_TIMEOUT is %.40q", text)
+		return 0, usage("give a duration such as 90s", "%s is %.40q", name, text)
 	}
 	return d, nil
 }

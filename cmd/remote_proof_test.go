@@ -24,6 +24,7 @@ func clonedOnce(t *testing.T) (*fakeReplica, *person) {
 	f, p := started(t)
 	p.ok("w", "push", "--quiet", "origin", "main:refs/heads/a")
 	p.ok("", "clone", "--quiet", f.url(), "c")
+	p.env = append(p.env, "PEER_FETCH_TIMEOUT=0.3") // what is refused stays so
 	return f, p
 }
 

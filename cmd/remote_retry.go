@@ -15,7 +15,7 @@ const (
 	pauseMax = time.Second
 
 	pushPatience  = 60 * time.Second // PEER_PUSH_TIMEOUT changes it
-	fetchPatience = 10 * time.Second // without a leader a replica answers stale after one second
+	fetchPatience = 10 * time.Second // PEER_FETCH_TIMEOUT does; without a leader a replica answers stale after one second
 )
 
 // patience spaces out retries and says when to give up. Its clock starts with

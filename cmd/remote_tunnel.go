@@ -25,7 +25,7 @@ func (r *remoteHelper) connect(ctx context.Context, service string) (done bool, 
 		return false, r.reply("fallback\n")
 	}
 	var listing *git.Listing
-	s, err := r.open(ctx, intent, fetchPatience, func(s *session) (err error) {
+	s, err := r.open(ctx, intent, r.fetchPatience, func(s *session) (err error) {
 		if wantsProof(intent) {
 			listing, err = r.prove(ctx, s)
 		}

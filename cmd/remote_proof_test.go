@@ -357,7 +357,7 @@ func TestUnprovedFetch(t *testing.T) {
 			f.hook(func() { c.now(f) })
 			fresh := newPerson(t, f)
 			fresh.run("", "clone", f.url(), "c").exits(0).says("peer: warning: ", c.says)
-			fresh.env = append(fresh.env, unprovedEnv+"="+unprovedRefuse)
+			fresh.env = append(fresh.env, unprovedEnv+"="+unprovedRefuse, "PEER_FETCH_TIMEOUT=0.3")
 			fresh.run("", "ls-remote", f.url()).exits(128).says("peer: error: ", c.says)
 			if err := os.RemoveAll(filepath.Join(p.home, provedDir)); err != nil { // what it knows needs no proof
 				t.Fatal(err)

@@ -38,6 +38,11 @@ var limitMutations = []mutation{
 		in:    "node", tests: "TestPushRate$",
 	},
 	{
+		promise: "bounded", name: "a push that comes to nothing spends what its signer has", file: "node/push.go",
+		edits: []string{"if err != nil && !u.proposed {", "if err != nil && u.proposed {"},
+		in:    "node", tests: "TestPushRateOfWhatFails",
+	},
+	{
 		promise: "durable", name: "a follower refuses what is committed", file: "node/catchup.go",
 		edits: []string{"need *replica.Need) error {\n\tvar errs []error", "need *replica.Need) error {\n\tif err := (&intake{g: g}).upTo(int64(need.Payload.GetPackSize())); err != nil {\n\t\treturn err\n\t}\n\tvar errs []error"},
 		in:    "node", tests: "TestRepoSizeOfFollowers",

@@ -34,6 +34,7 @@ type push struct {
 	asked, found []*wire.Ancestry
 	telling      *telling // while it runs
 	intake       *intake
+	proposed     bool // perhaps
 }
 
 // leadPush leads a push session: list, take the transaction, take the pack,
@@ -134,6 +135,9 @@ func (u *push) run(ctx context.Context, hasPack bool) error {
 		return err
 	}
 	outcome, err := u.decide(ctx, hasPack)
+	if err != nil && !u.proposed {
+		u.n.rates.giveBack(u.signer)
+	}
 	if err != nil {
 		return err
 	}
@@ -166,6 +170,7 @@ func (u *push) decide(ctx context.Context, hasPack bool) (*wire.Outcome, error) 
 	}
 	entry.Ancestry = u.found
 	u.telling.waitsFor("waiting until a majority of the replicas acknowledges the push")
+	u.proposed = true
 	return u.commit(ctx, entry)
 }
 

@@ -54,6 +54,16 @@ func (r *pushRates) take(key identity.PublicKey) (wait time.Duration) {
 	return 0
 }
 
+// giveBack undoes a take of what did not get into the log after all.
+func (r *pushRates) giveBack(key identity.PublicKey) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.of[key]; e != nil { // else it has been forgotten, and has all
+		b := e.Value.(*pushBucket)
+		b.left = min(r.burst, b.left+1)
+	}
+}
+
 func (r *pushRates) bucket(key identity.PublicKey, now time.Time) *pushBucket {
 	if e := r.of[key]; e != nil {
 		r.recent.MoveToFront(e)
@@ -69,8 +79,9 @@ func (r *pushRates) bucket(key identity.PublicKey, now time.Time) *pushBucket {
 }
 
 // admitRate refuses a push for now whose key has pushed too often. It is asked about
-// transactions that would go into the log, and no others: whoever sends somebody's
-// earlier ones again spends nothing of theirs.
+// transactions that would go into the log, and those that don't after all give back what
+// they took: whoever sends somebody's earlier ones again spends nothing of theirs, be they
+// in the log or without the objects that they need.
 func (u *push) admitRate() error {
 	wait := u.n.rates.take(u.signer)
 	if wait == 0 {

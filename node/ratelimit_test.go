@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"peer/git"
+	"peer/identity"
 	"peer/node"
 	"peer/node/nodetest"
 	"peer/wire"
@@ -69,6 +70,25 @@ func TestPushRate(t *testing.T) {
 	}
 	mustPush(t, c, writer, writer.Sign(1, nil, nil, nodetest.Move("refs/heads/y", git.OID{}, first.OID)))
 	c.Converge(g)
+}
+
+// A push that never gets into the log spends nothing, however often somebody who has it,
+// such as a member that kept it from the leader, sends it again.
+func TestPushRateOfWhatFails(t *testing.T) {
+	t.Parallel()
+	const burst = 5
+	c := nodetest.Start(t, 1, func(cfg *node.Config) { cfg.PushRate, cfg.PushBurst = 1e-6, burst })
+	g := c.Found(node.InitOptions{Replicas: 1})
+	c.Settle(g)
+	client, other := c.Client(g), c.ClientAs(identity.KeyFromSeed([32]byte{92}), g)
+	commit := sha1.File(1, 100)
+	withheld := client.Sign(1, nil, nil, nodetest.Move(main, git.OID{}, commit.OID)) // its objects are nowhere
+	for i := range 2 * burst {
+		if done, err := other.Once(deadline(t), c.Members[0].ID, withheld); nodetest.CodeOf(err) != wire.FailureCode_FAILURE_BAD_PACK {
+			t.Fatalf("push %d: %v, %v", i, done, err)
+		}
+	}
+	mustPush(t, c, client, client.Sign(1, commit.Pack(sha1), nil, nodetest.Move(main, git.OID{}, commit.OID)))
 }
 
 // What a node does for its user waits its turn.

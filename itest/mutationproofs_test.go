@@ -43,6 +43,11 @@ var proofMutations = []mutation{
 		in:    "node", tests: "TestProofsOfWhatMoved",
 	},
 	{
+		promise: "bounded", name: "who asks a replica that can't publish is kept for hours", file: "node/prove.go",
+		edits: []string{"context.WithTimeout(ctx, behindTimeout)", "context.WithTimeout(ctx, pushTimeout)"},
+		in:    "node", tests: "TestProofsOfWhatStaysUnpublished",
+	},
+	{
 		promise: "proved", name: "a home goes sideways", file: "cmd/pins_vouched.go",
 		edits: []string{"case v.Index == p.Index && (", "case v.Index == 0 && ("},
 		in:    "cmd", tests: "TestGraftedVoters|TestLyingListing",

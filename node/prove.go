@@ -70,7 +70,13 @@ func (h *heldWriter) Write(p []byte) (int, error) {
 // prove sends the listing, the transactions that set what is new to the client, and who
 // vouches for all of it.
 func (s *session) prove(ctx context.Context, to io.Writer) error {
-	l, e, err := s.evidence(ctx)
+	waiting, cancel := context.WithTimeout(ctx, behindTimeout)
+	defer cancel()
+	l, e, err := s.evidence(waiting)
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		// It may lack objects that no other replica has now: a place must not be held for that.
+		return failure(wire.FailureCode_FAILURE_BUSY, errBehind.Error()+": refs moved, and what they moved to is not here", "try again in a moment, or start the other replicas")
+	}
 	if err != nil {
 		return err
 	}

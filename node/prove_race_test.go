@@ -127,3 +127,21 @@ func TestProofsOfWhatMovesOn(t *testing.T) {
 		t.Errorf("when main stands still entries %d set the refs, and those of %d are proved: %v", setBy, kept, err)
 	}
 }
+
+// TestProofsOfWhatStaysUnpublished lists at a replica that can't publish what its table
+// knows: its reader hears that soon, and takes none of its places for hours.
+func TestProofsOfWhatStaysUnpublished(t *testing.T) {
+	t.Parallel()
+	u := newUnpublished(t)
+	s, err := u.client.Open(deadline(t), u.c.Members[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Greet(wire.Intent_INTENT_FETCH, func(h *wire.Hello) { h.Prove, h.StaleOk = true, true }); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.Next(); nodetest.CodeOf(err) != wire.FailureCode_FAILURE_BUSY {
+		t.Errorf("it says %v, %v", m, err)
+	}
+}

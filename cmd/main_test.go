@@ -1,10 +1,12 @@
 package cmd
 
 import (
+	"flag"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,6 +24,10 @@ func TestMain(m *testing.M) {
 			start = startNode
 		}
 		os.Exit(run(os.Args, app{in: os.Stdin, out: os.Stdout, errs: os.Stderr, start: start}))
+	}
+	// Most tests wait for other processes; -parallel says otherwise.
+	if err := flag.Set("test.parallel", strconv.Itoa(3*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
 	}
 	testscript.Main(m, map[string]func(){"peer": program, "git-peer": program, helperName: program})
 }

@@ -35,6 +35,7 @@ type outsideGit struct {
 	// answer, so it has no terminal, and its words are kept for the error.
 	errs     io.Writer
 	settings []string // configuration, besides outsideConfig
+	secretIn string   // a URL whose secrets git's words are not to show: git hides what is before the host alone
 }
 
 // gitError is a git that failed, with its own words where it was nobody's to read them.
@@ -121,6 +122,11 @@ func (g *outsideGit) run(ctx context.Context, stdin io.Reader, stdout io.Writer,
 	said := &tail{max: gitSaidBytesMax}
 	c := exec.CommandContext(ctx, "git", append(all, args...)...)
 	c.Env, c.Stdin, c.Stdout, c.Stderr = g.env, stdin, stdout, g.errs
+	if g.errs != nil && publicURL(g.secretIn) != g.secretIn { // otherwise git has the terminal itself
+		discreet := &discreetWriter{to: g.errs, url: g.secretIn}
+		defer discreet.flush()
+		c.Stderr = discreet
+	}
 	c.WaitDelay = gitStopPatience
 	target := func() int { return c.Process.Pid }
 	if g.errs == nil {

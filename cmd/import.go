@@ -81,6 +81,7 @@ func (c *importCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	i.git.settings = []string{"core.fsync=none"} // a clone for the moment
+	i.git.secretIn = c.URL
 	err = i.run(ctx)
 	if err != nil && i.repo != nil {
 		err = i.resumable(ctx, err)

@@ -37,37 +37,6 @@ func TestNameFromURL(t *testing.T) {
 	}
 }
 
-func TestPublicURL(t *testing.T) {
-	t.Parallel()
-	for url, want := range map[string]string{
-		"https://ann:word@example.org/p.git":        "https://***@example.org/p.git",
-		"https://token@example.org/p.git":           "https://***@example.org/p.git",
-		"https://example.org/p.git?private=token":   "https://example.org/p.git?***",
-		"https://ann:wo@rd@example.org":             "https://***@example.org",
-		"ssh://git@example.org/p":                   "ssh://git@example.org/p",
-		"ssh://git:word@example.org/p":              "ssh://git:***@example.org/p",
-		"https://example.org/a@b":                   "https://example.org/a@b",
-		"git@example.org:p":                         "git@example.org:p",
-		"/srv/p":                                    "/srv/p",
-		"file:///srv/p":                             "file:///srv/p",
-		"peer://did:key:z6MkhaXgBZDvotDkL5257/proj": "peer://did:key:z6MkhaXgBZDvotDkL5257/proj",
-	} {
-		if got := publicURL(url); got != want {
-			t.Errorf("%s: %s, want %s", url, got, want)
-		}
-	}
-	for _, said := range []string{
-		"fatal: unable to access 'https://ann:word@example.org/p.git/': no route",
-		"fatal: Authentication failed for 'https://ann@example.org/p.git/'",
-		"word is wrong",
-	} {
-		got := withoutSecrets(said, "https://ann:word@example.org/p.git")
-		if strings.Contains(got, "word") || strings.Contains(got, "ann@") {
-			t.Errorf("%q becomes %q", said, got)
-		}
-	}
-}
-
 const (
 	oidA = "1111111111111111111111111111111111111111"
 	oidB = "2222222222222222222222222222222222222222"

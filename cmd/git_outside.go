@@ -49,8 +49,11 @@ func (e *gitError) Error() string {
 	if e.said == "" {
 		return fmt.Sprintf("git %s: %v", e.command, e.err)
 	}
-	return e.said
+	return ownWords.Replace(e.said)
 }
+
+// ownWords makes what our remote helper printed the part of an error.
+var ownWords = strings.NewReplacer("peer: error: ", "", "\npeer: hint: ", "; ")
 
 func (e *gitError) Unwrap() error { return e.err }
 

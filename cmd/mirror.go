@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"peer/node/control"
+	"peer/node/control/pb"
 )
 
 type mirrorCmd struct {
@@ -120,12 +121,28 @@ func (h *Home) checkMirror(ctx context.Context, m mirror) error {
 	}
 	inside, err := g.list(ctx, m.Repo)
 	if err != nil {
-		return err
+		return h.whyNotRead(ctx, m.Repo, err)
 	}
 	if len(outside.refs) > 0 && len(inside.refs) > 0 && outside.format() != inside.format() {
 		return fmt.Errorf("%s has objects of %s, and %s of %s", publicURL(m.URL), outside.format(), m.Repo, inside.format())
 	}
 	return nil
+}
+
+// whyNotRead has the node say why a repository can't be read, with a code and a hint,
+// where git had words alone.
+func (h *Home) whyNotRead(ctx context.Context, repo string, said error) error {
+	node, err := h.Dial(ctx)
+	if err != nil {
+		return said
+	}
+	defer node.Close()
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if _, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo}); err != nil {
+		return err
+	}
+	return said
 }
 
 // warnOfIdleMirrors says what keeps mirrors from running by themselves.

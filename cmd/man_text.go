@@ -56,6 +56,8 @@ var homeFiles = []struct{ name, what string }{
 	{"peer.sock", "while a node runs: its control API"},
 	{"peer.pid", "its process ID"},
 	{"lock", "held (flock) by the running node"},
+	{"gitd.key", "private key of the git daemon"},
+	{"receipts/", "receipts of pushes and operations"},
 	{"token", "what callers of the control API over TCP show"},
 	{"badger/", "logs, votes and tables"},
 	{"repos/", "bare repositories"},

@@ -336,6 +336,7 @@ func TestBadHooks(t *testing.T) {
 		"has a hook to that URL already": func(*wire.Hook) {},
 		"no replica here":                func(m *wire.Hook) { m.Url, m.Repo = "https://b.example.org", make([]byte, 32) },
 		"can be posted to":               func(m *wire.Hook) { m.Url = "ftp://ci.example.org" },
+		":99999/\" is no URL":            func(m *wire.Hook) { m.Url = "https://ci.example.org:99999/" },
 		"is no URL":                      func(m *wire.Hook) { m.Url = "https:///hook" },
 		"\"file:///etc/passwd\" is no":   func(m *wire.Hook) { m.Url = "file:///etc/passwd" },
 		"\"https://xxxx":                 func(m *wire.Hook) { m.Url = "https://" + strings.Repeat("x", urlBytesMax) },

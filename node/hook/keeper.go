@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -213,7 +214,7 @@ func (k *Keeper) draw() string {
 func check(m *wire.Hook) error {
 	u, err := url.Parse(m.GetUrl())
 	switch {
-	case err != nil || len(m.GetUrl()) > urlBytesMax || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+	case err != nil || len(m.GetUrl()) > urlBytesMax || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !isPort(u.Port()):
 		return &InvalidError{fmt.Sprintf("%.80q is no URL that can be posted to", m.GetUrl()), "for example: https://ci.example.org/hook"}
 	case u.User != nil:
 		return &InvalidError{"a URL with a name or password in it is shown to whoever lists the hooks", "leave it out, and have the receiver check the signature: --secret-file FILE"}
@@ -236,6 +237,12 @@ func check(m *wire.Hook) error {
 		return &InvalidError{host + " is no public address", "if the receiver is meant to be there: --allow-private"}
 	}
 	return nil
+}
+
+// isPort says whether a port of a URL is none, or one.
+func isPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 // List are all hooks, in order of their IDs.

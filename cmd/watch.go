@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"peer/node/control"
@@ -18,7 +19,7 @@ type watchCmd struct {
 	Repo        string        `arg:"" optional:"" help:"A repository; without it, all that the node holds."`
 	JSON        bool          `name:"json" help:"Print one JSON object a line."`
 	Since       *uint64       `help:"Begin with the commits after this index of the log." placeholder:"INDEX"`
-	Exec        string        `help:"Instead of printing, have sh run this, one at a time, for each ref that moved and for each other event." placeholder:"COMMAND"`
+	Exec        *string       `help:"Instead of printing, have sh run this, one at a time, for each ref that moved and for each other event." placeholder:"COMMAND"`
 	ExecTimeout time.Duration `help:"How long each run may take; 0: as long as it likes." default:"1h" placeholder:"TIME"`
 }
 
@@ -68,7 +69,7 @@ func (c *watchCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	if c.Exec != "" && c.Repo != "" && q.Since == nil {
+	if c.Exec != nil && c.Repo != "" && q.Since == nil {
 		// From the log, which waits for a command that is slow.
 		r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: q.GetRepo()})
 		if err != nil {
@@ -110,11 +111,13 @@ func (c *watchCmd) shower(ctx context.Context, a *app) (func(*pb.Event) error, e
 	switch {
 	case c.Since != nil && c.Repo == "":
 		return nil, usage("peer watch REPO --since INDEX", "--since needs a repository: each has a log of its own")
-	case c.Exec != "" && c.JSON:
+	case c.Exec != nil && strings.TrimSpace(*c.Exec) == "":
+		return nil, usage("peer watch --exec COMMAND", "the command of --exec is empty")
+	case c.Exec != nil && c.JSON:
 		return nil, usage("the command reads the event, as JSON, from its standard input", "--json and --exec exclude each other: with --exec nothing is printed but what the command prints")
 	case c.ExecTimeout < 0:
 		return nil, usage("0 is as long as it likes", "--exec-timeout can't be less than nothing")
-	case c.Exec != "":
+	case c.Exec != nil:
 		r, err := c.runner(a)
 		return func(e *pb.Event) error { return r.run(ctx, e) }, err
 	case c.JSON:

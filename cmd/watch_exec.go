@@ -34,7 +34,7 @@ type runner struct {
 
 func (c *watchCmd) runner(a *app) (*runner, error) {
 	env, err := a.gitEnv()
-	return &runner{app: a, command: c.Exec, timeout: c.ExecTimeout, env: env}, err
+	return &runner{app: a, command: *c.Exec, timeout: c.ExecTimeout, env: env}, err
 }
 
 // run runs the command once for each ref that moved, and once for an event without.

@@ -114,7 +114,7 @@ func checkFiles(e *examined) (list []finding) {
 		list = append(list, badError(err, "mend it, or move it away")...)
 	}
 	if len(list) == 0 {
-		return fine("config, network settings, pins and petnames can be read")
+		return fine("config, network settings, pins, petnames and mirrors can be read")
 	}
 	return list
 }

@@ -186,6 +186,9 @@ func (e *examined) lookAtKeys(home *Home) {
 	if e.keys = append(e.keys, node); node.err != nil {
 		return
 	}
+	if info, err := os.Stat(home.GitdKeyPath()); err == nil {
+		e.keys = append(e.keys, keyFound{path: home.GitdKeyPath(), mode: info.Mode().Perm()})
+	}
 	u, err := home.userKey()
 	if u.Place == inNode {
 		return
@@ -206,7 +209,8 @@ func (e *examined) lookAtFiles(home *Home, flagsErr error) {
 	}
 	_, aliasesErr := home.Aliases()
 	_, formerErr := home.former()
-	for _, err := range []error{err, pins{home.Dir}.check(), aliasesErr, formerErr} {
+	_, mirrorsErr := home.mirrors()
+	for _, err := range []error{err, pins{home.Dir}.check(), aliasesErr, formerErr, mirrorsErr} {
 		if err != nil {
 			e.files = append(e.files, err)
 		}

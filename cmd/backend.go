@@ -8,6 +8,7 @@ import (
 
 	"peer/identity"
 	"peer/node"
+	"peer/node/control"
 	"peer/node/control/pb"
 	"peer/replica"
 	"peer/wire"
@@ -243,6 +244,9 @@ func (b *backend) RemoveRepo(ctx context.Context, r *pb.RemoveRepoRequest) (*pb.
 func (b *backend) changed(ctx context.Context) func(node.Info, *replica.Done, error) (*pb.Repo, error) {
 	return func(info node.Info, done *replica.Done, err error) (*pb.Repo, error) {
 		commit := b.cfg.Home.keepCommit(ctx, done) // also where it could not be shown afterwards
+		if err != nil && commit != nil {
+			return nil, refusal(control.AsError(err).Code, commitLine(commit)+", and how it is now can't be shown: "+err.Error(), "see: peer repo show")
+		}
 		if err != nil {
 			return nil, err
 		}

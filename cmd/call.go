@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"peer/identity"
 	"peer/node/control"
+	"peer/wire"
 )
 
 // How long commands wait for the node. Each is longer than what the node
@@ -80,7 +82,22 @@ func (a *app) callRepo(ctx context.Context, arg string, do func(ctx context.Cont
 
 // changeRepo is callRepo for a command that has something signed.
 func (a *app) changeRepo(ctx context.Context, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
-	return a.callRepoFor(ctx, changeTimeout, true, arg, do)
+	return a.callRepoFor(ctx, changeTimeout, true, arg, func(ctx context.Context, node *control.Client, repo string) error {
+		return unanswered(do(ctx, node, repo), arg)
+	})
+}
+
+// unanswered says of a change for which the node had no answer in time what is known: it
+// may have been committed.
+func unanswered(err error, arg string) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &control.Error{
+		Code: wire.FailureCode_FAILURE_NO_QUORUM, Unknown: true,
+		Message: "the node did not answer in time, and whether the change of " + arg + " was committed is not known",
+		Hint:    "look before you type it again: peer log " + shellQuote(arg),
+	}
 }
 
 // callRepoFor is callRepo for a command that may take longer, or has something signed.

@@ -44,7 +44,7 @@ func (c *repoReplicasCmd) Run(ctx context.Context, a *app) error {
 		}
 		r, err := node.Configure(ctx, request)
 		if err != nil {
-			return err
+			return unanswered(err, c.Repo)
 		}
 		commit := r.GetCommit()
 		a.committed(commit, c.JSON)

@@ -31,6 +31,8 @@ type config struct {
 	idleRepos int
 	missed    int
 	clients   int
+	clones    int
+	largeMB   int
 }
 
 // Exit codes.
@@ -82,6 +84,8 @@ func parse(args []string, errs io.Writer) (config, error) {
 	flags.IntVar(&cfg.idleRepos, "idle-repos", 100, "how many repositories idle nodes hold")
 	flags.IntVar(&cfg.missed, "missed", 200, "how many pushes the restarted replica has missed")
 	flags.IntVar(&cfg.clients, "clients", 16, "how many clients push at once")
+	flags.IntVar(&cfg.clones, "clones", 50, "how many clones are made at once")
+	flags.IntVar(&cfg.largeMB, "large-mb", 300, "how large the pack of a large repository is, in MB")
 	if err := flags.Parse(args); err != nil {
 		return cfg, err
 	}
@@ -91,7 +95,7 @@ func parse(args []string, errs io.Writer) (config, error) {
 	if cfg.json && cfg.markdown {
 		return cfg, errors.New("choose -json or -markdown")
 	}
-	if cfg.rounds < 0 || cfg.idleRepos < 0 || cfg.missed < 1 || cfg.clients < 1 || cfg.idle < time.Second {
+	if cfg.rounds < 0 || cfg.idleRepos < 0 || cfg.missed < 1 || cfg.clients < 1 || cfg.clones < 1 || cfg.largeMB < 3 || cfg.idle < time.Second {
 		return cfg, errors.New("counts are positive, and -idle is at least 1s")
 	}
 	if cfg.cache == "" {

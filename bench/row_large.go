@@ -177,7 +177,7 @@ func cloneLarge(ctx context.Context, b *bench, rounds int, out *result) error {
 	}
 	contenders := []*contender{b.cloner(origin{name: daemonStock, url: d.url("large.git")})}
 	for _, o := range sources {
-		contenders = append(contenders, b.cloner(o))
+		contenders = append(contenders, f.watched(b.cloner(o)))
 	}
 	err = race(ctx, out, rounds, 0, contenders...)
 	for _, o := range sources {
@@ -197,4 +197,22 @@ func (b *bench) cloner(o origin) *contender {
 		},
 		settle: func(context.Context) error { return os.RemoveAll(dir) },
 	}
+}
+
+// watched notes how much memory the nodes need for a round.
+func (f *fleet) watched(c *contender) *contender {
+	round := c.round
+	c.round = func(ctx context.Context) (sample, error) {
+		watch := watchMemory(ctx, f.pids())
+		s, err := round(ctx)
+		peaks := watch.stop()
+		if err != nil {
+			return s, err
+		}
+		for i, n := range f.nodes {
+			s.beside[n.name+" anon, MB"] = megabytes(peaks[i].anon)
+		}
+		return s, nil
+	}
+	return c
 }

@@ -15,6 +15,8 @@ var rows = []row{
 		what: "push of a large pack to an empty repository with three replicas"},
 	{name: "clone", rounds: 3, run: cloneLarge,
 		what: "clone of a large repository from each replica, without a checkout"},
+	{name: "clones-at-once", rounds: 3, run: clonesAtOnce,
+		what: "many clones of one repository at the same time, until the last is done"},
 	{name: "ls-remote", rounds: 30, run: lsRemote,
 		what: "git ls-remote"},
 	{name: "fetch", rounds: 30, run: fetchOne,
@@ -92,13 +94,16 @@ func (b *bench) large() fixture {
 	if b.cfg.quick {
 		return large(10)
 	}
-	return large(120)
+	return large(largeBlobs(b.cfg.largeMB))
 }
+
+// largeBlobs makes a pack of so many MB.
+func largeBlobs(megabytes int) int { return megabytes * 2 / 5 }
 
 // tenth is a repository a tenth as large as that of large.
 func (b *bench) tenth() fixture {
 	if b.cfg.quick {
 		return large(1)
 	}
-	return large(12)
+	return large(max(largeBlobs(b.cfg.largeMB)/10, 1))
 }

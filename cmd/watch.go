@@ -171,7 +171,7 @@ func redial(ctx context.Context, home *Home) *control.Client {
 
 func printEvent(w io.Writer, e *pb.Event) error {
 	at := time.UnixMilli(e.GetUnixMs()).Local().Format(time.TimeOnly)
-	head := tidy(fmt.Sprintf("%s  %s  %s  index %d, term %d", at, cmp.Or(e.GetRepo(), "-"), e.GetKind(), e.GetIndex(), e.GetTerm()))
+	head := tidy(fmt.Sprintf("%s  %s  %s  index %d, term %d", at, cmp.Or(e.GetName(), e.GetRepo(), "-"), e.GetKind(), e.GetIndex(), e.GetTerm()))
 	if e.GetLeader() != "" {
 		head += ", leader " + shortPeer(tidy(e.GetLeader()))
 	} else if e.GetKind() == "leader" {

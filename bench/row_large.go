@@ -145,8 +145,15 @@ func (g *gitDaemon) largePusher(b *bench, source string, s shape) *contender {
 }
 
 func cloneLarge(ctx context.Context, b *bench, rounds int, out *result) error {
+	everybody := func(sources []origin) []origin { return sources }
+	return cloneRow(ctx, b, b.large(), rounds, out, everybody, b.cloner)
+}
+
+// cloneRow compares clones from the sources that pick leaves with those from git
+// daemon, each by what enter makes of it.
+func cloneRow(ctx context.Context, b *bench, of fixture, rounds int, out *result, pick func([]origin) []origin, enter func(origin) *contender) error {
 	out.Unit = "s"
-	source, err := b.fixture(ctx, b.large())
+	source, err := b.fixture(ctx, of)
 	if err != nil {
 		return err
 	}
@@ -155,7 +162,7 @@ func cloneLarge(ctx context.Context, b *bench, rounds int, out *result) error {
 		return err
 	}
 	defer f.close()
-	repo, err := f.newRepository(ctx, "large", source)
+	repo, err := f.newRepository(ctx, "cloned", source)
 	if err != nil {
 		return err
 	}
@@ -163,7 +170,7 @@ func cloneLarge(ctx context.Context, b *bench, rounds int, out *result) error {
 	if err != nil {
 		return err
 	}
-	if err := b.receiver(ctx, filepath.Join(root, "large.git"), source, stock); err != nil {
+	if err := b.receiver(ctx, filepath.Join(root, "cloned.git"), source, stock); err != nil {
 		return err
 	}
 	d, err := b.startGitDaemon(ctx, root)
@@ -175,9 +182,10 @@ func cloneLarge(ctx context.Context, b *bench, rounds int, out *result) error {
 	if err != nil {
 		return err
 	}
-	contenders := []*contender{b.cloner(origin{name: daemonStock, url: d.url("large.git")})}
+	sources = pick(sources)
+	contenders := []*contender{enter(origin{name: daemonStock, url: d.url("cloned.git")})}
 	for _, o := range sources {
-		contenders = append(contenders, f.watched(b.cloner(o)))
+		contenders = append(contenders, f.watched(enter(o)))
 	}
 	err = race(ctx, out, rounds, 0, contenders...)
 	for _, o := range sources {

@@ -72,7 +72,7 @@ func TestMatrix(t *testing.T) {
 		for i, r := range rows() {
 			t.Run(r.name, func(t *testing.T) {
 				if testing.Short() && slices.Contains(longRows, r.name) {
-					t.Skip("takes long")
+					t.Skip("-short leaves it out, for the time it takes")
 				}
 				t.Parallel()
 				m.compare(t, i, r)

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"peer/itest/internal/await"
 	"peer/itest/internal/people"
@@ -95,21 +96,38 @@ func (a *author) wants(listed, where string) error {
 // is there, at once, and whole.
 func (a *author) wantEverywhere() {
 	a.r.c.t.Helper()
+	a.wantWithin(0)
+}
+
+// wantWithin is wantEverywhere in a network where a node may hear nothing of a leader
+// for a second: an answer that no leader confirmed says so, and is asked for again.
+func (a *author) wantWithin(patience time.Duration) {
+	a.r.c.t.Helper()
 	all := a.r.c.up()
-	err := each(all, func(i int) error { return a.wantAt(all[i].name, all[i].user) })
+	err := each(all, func(i int) error { return a.wantAt(all[i].name, all[i].user, patience) })
 	if err != nil {
 		a.r.c.t.Fatal(err)
 	}
 }
 
 // wantAt does it as one person.
-func (a *author) wantAt(where string, p *people.Person) error {
+func (a *author) wantAt(where string, p *people.Person, patience time.Duration) error {
 	into := p.Path(fmt.Sprintf("clone-%s-%d", a.r.name, a.made))
-	if r := p.Run("", "rm", "-rf", into); r.Code != 0 {
-		return errors.New(r.String())
+	var cloned people.Result
+	stale := await.Poll(patience, func() error {
+		if cloned = p.Run("", "rm", "-rf", into); cloned.Code != 0 {
+			return nil
+		}
+		if cloned = p.TryGit("", "clone", "-q", "--mirror", a.r.url, into); cloned.Stale() {
+			return fmt.Errorf("clone at %s: %v", where, cloned)
+		}
+		return nil
+	})
+	if stale != nil {
+		return stale
 	}
-	if r := p.TryGit("", "clone", "-q", "--mirror", a.r.url, into); r.Code != 0 || r.Stale() {
-		return fmt.Errorf("clone at %s: %v", where, r)
+	if cloned.Code != 0 {
+		return fmt.Errorf("clone at %s: %v", where, cloned)
 	}
 	if r := p.TryGit(into, "fsck", "--strict"); r.Code != 0 {
 		return fmt.Errorf("clone at %s: %v", where, r)

@@ -110,19 +110,18 @@ var subnets atomic.Uint32
 
 // makeNetwork makes the inner network, with a subnet that nobody uses.
 func (c *cluster) makeNetwork() error {
-	ctx, cancel := context.WithTimeout(context.Background(), engineTimeout)
-	defer cancel()
-	var err error
-	for range 256 {
-		third := byte(uint32(os.Getpid()) + subnets.Add(1))
-		c.net = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 213, third, 0}), 24)
-		c.inner, err = tcnetwork.New(ctx, tcnetwork.WithInternal(), tcnetwork.WithLabels(docker.labels(c.name)),
-			tcnetwork.WithIPAM(&network.IPAM{Config: []network.IPAMConfig{{Subnet: c.net}}}))
-		if err == nil || !strings.Contains(err.Error(), "overlaps") {
-			break
+	return docker.make(func(ctx context.Context) (err error) {
+		for range 256 {
+			third := byte(uint32(os.Getpid()) + subnets.Add(1))
+			c.net = netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 213, third, 0}), 24)
+			c.inner, err = tcnetwork.New(ctx, tcnetwork.WithInternal(), tcnetwork.WithLabels(docker.labels(c.name)),
+				tcnetwork.WithIPAM(&network.IPAM{Config: []network.IPAMConfig{{Subnet: c.net}}}))
+			if err == nil || !strings.Contains(err.Error(), "overlaps") {
+				break
+			}
 		}
-	}
-	return err
+		return err
+	})
 }
 
 // address deals out fixed addresses: 2 to 9 to those who bootstrap, 10 to 99 to
@@ -210,8 +209,6 @@ func (c *cluster) launch(n *node) error {
 
 // run makes a machine with a foot in the inner network and one outside.
 func (c *cluster) run(m *machine, with ...testcontainers.ContainerCustomizer) error {
-	ctx, cancel := context.WithTimeout(context.Background(), engineTimeout)
-	defer cancel()
 	all := append([]testcontainers.ContainerCustomizer{
 		// The first: the modifier below sees no other.
 		tcnetwork.WithNetwork([]string{m.name}, c.inner),
@@ -223,8 +220,11 @@ func (c *cluster) run(m *machine, with ...testcontainers.ContainerCustomizer) er
 		// Root has it, and peer is not root.
 		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) { h.CapAdd = append(h.CapAdd, "NET_ADMIN") }),
 	}, with...)
-	var err error
-	if m.ctr, err = testcontainers.Run(ctx, docker.image, all...); err != nil {
+	err := docker.make(func(ctx context.Context) (err error) {
+		m.ctr, err = testcontainers.Run(ctx, docker.image, all...)
+		return err
+	})
+	if err != nil {
 		said := ""
 		if m.ctr != nil {
 			said = "\n" + tail(m.log())

@@ -21,26 +21,26 @@ type disk struct {
 const diskDir = "/disk"
 
 func (c *cluster) newDisk(name string, bytes int64) (*disk, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), engineTimeout)
-	defer cancel()
 	d := &disk{volume: c.name + "-" + name, keeper: &machine{c: c, name: "disk of " + name}}
-	_, err := docker.cli.VolumeCreate(ctx, client.VolumeCreateOptions{
-		Name: d.volume, Driver: "local", Labels: docker.labels(c.name),
-		DriverOpts: map[string]string{"type": "tmpfs", "device": "tmpfs", "o": fmt.Sprintf("size=%d,uid=10001,gid=10001,mode=0700", bytes)},
+	return d, docker.make(func(ctx context.Context) error {
+		_, err := docker.cli.VolumeCreate(ctx, client.VolumeCreateOptions{
+			Name: d.volume, Driver: "local", Labels: docker.labels(c.name),
+			DriverOpts: map[string]string{"type": "tmpfs", "device": "tmpfs", "o": fmt.Sprintf("size=%d,uid=10001,gid=10001,mode=0700", bytes)},
+		})
+		if err != nil {
+			return fmt.Errorf("disk of %s: %w", name, err)
+		}
+		d.keeper.ctr, err = testcontainers.Run(ctx, docker.image, testcontainers.WithEntrypoint("sleep", "infinity"),
+			testcontainers.WithLabels(docker.labels(c.name)),
+			testcontainers.WithConfigModifier(func(config *container.Config) {
+				config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
+			}),
+			testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
+				h.NetworkMode = "none"
+				h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Source: d.volume, Target: diskDir})
+			}))
+		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("disk of %s: %w", name, err)
-	}
-	d.keeper.ctr, err = testcontainers.Run(ctx, docker.image, testcontainers.WithEntrypoint("sleep", "infinity"),
-		testcontainers.WithLabels(docker.labels(c.name)),
-		testcontainers.WithConfigModifier(func(config *container.Config) {
-			config.Healthcheck = &container.HealthConfig{Test: []string{"NONE"}}
-		}),
-		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
-			h.NetworkMode = "none"
-			h.Mounts = append(h.Mounts, mount.Mount{Type: mount.TypeVolume, Source: d.volume, Target: diskDir})
-		}))
-	return d, err
 }
 
 // fill leaves so many bytes free, all but a page.

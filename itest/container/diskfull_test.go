@@ -52,7 +52,7 @@ func TestDiskFull(t *testing.T) {
 	ann.push("main")
 	ann.pushCommit("larger", ann.commit("larger.bin", content.Random(9, 3<<20)))
 	for _, other := range c.nodes[:full] {
-		if err := ann.wantAt(other.name, other.user); err != nil {
+		if err := ann.wantAt(other.name, other.user, 0); err != nil {
 			t.Error(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -37,6 +38,10 @@ type engine struct {
 	passing string
 	// outside is the network by which this machine reaches published ports.
 	outside *testcontainers.DockerNetwork
+
+	making sync.RWMutex // held by who makes something; for good once the run is interrupted
+	alive  context.Context
+	end    context.CancelFunc // ends alive
 }
 
 // docker is set before the first test runs.
@@ -68,6 +73,7 @@ func openEngine(ctx context.Context) (*engine, error) {
 		return nil, fmt.Errorf("%w: %w", errNoEngine, err)
 	}
 	e := &engine{cli: cli, arch: goArch(info.Info.Architecture)}
+	e.alive, e.end = context.WithCancel(context.Background())
 	if e.host, err = os.Hostname(); err != nil {
 		return nil, err
 	}
@@ -104,6 +110,22 @@ func goArch(machine string) string {
 // labels mark what belongs to this run, and to one of its clusters.
 func (e *engine) labels(cluster string) map[string]string {
 	return map[string]string{labelPID: strconv.Itoa(os.Getpid()), labelHost: e.host, labelCluster: cluster}
+}
+
+// make is how tests make containers, networks and volumes.
+func (e *engine) make(do func(context.Context) error) error {
+	e.making.RLock()
+	defer e.making.RUnlock()
+	ctx, cancel := context.WithTimeout(e.alive, engineTimeout)
+	defer cancel()
+	return do(ctx)
+}
+
+// makeNoMore breaks off what is being made. From then on who wants to make something waits
+// until the process ends, so that one sweep removes all.
+func (e *engine) makeNoMore() {
+	e.end()
+	e.making.Lock()
 }
 
 // sweep removes containers, networks and volumes: those of one cluster, or where

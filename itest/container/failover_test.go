@@ -44,7 +44,7 @@ func TestLeaderLostInMidPush(t *testing.T) {
 			}
 			ann.push("main")
 			for _, n := range c.nodes[:len(c.nodes)-1] {
-				if err := ann.wantAt(n.name, n.user); err != nil {
+				if err := ann.wantAt(n.name, n.user, 0); err != nil {
 					t.Error(err)
 				}
 			}

@@ -19,7 +19,7 @@ func TestClientWithoutANode(t *testing.T) {
 	guest := c.guest("guest")
 
 	eve := r.beginAs(guest.person("eve", nil), "eve")
-	if err := ann.wantAt("the guest", eve.p); err != nil {
+	if err := ann.wantAt("the guest", eve.p, 0); err != nil {
 		t.Fatal(err)
 	}
 	eve.refused("hers", "peer: hint: ", "may not write")
@@ -31,7 +31,7 @@ func TestClientWithoutANode(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner.push("from-outside")
-	if err := owner.wantAt("the guest", eve.p); err != nil {
+	if err := owner.wantAt("the guest", eve.p, 0); err != nil {
 		t.Error(err)
 	}
 	if err := c.nodes[2].start(); err != nil {

@@ -66,7 +66,7 @@ func TestLossyLinks(t *testing.T) {
 	}
 	ann.pushCommit("large", ann.commit("large.bin", content.Random(3, 2<<20)))
 	r.converge()
-	ann.wantEverywhere()
+	ann.wantWithin(convergeTimeout)
 
 	// The faults do reach what peer says: lost altogether, nothing is acknowledged.
 	needs(t, c.slow(link{loss: 1}))

@@ -51,6 +51,7 @@ func runAll(m *testing.M) int {
 	go func() {
 		for range interrupted {
 			if !soaking.Load() {
+				e.makeNoMore()
 				tidy(e)
 				binary.Remove()
 				os.Exit(130)

@@ -76,7 +76,7 @@ func hookRefusal(err error) error {
 
 func (b *backend) pbHook(v hook.View) *pb.Hook {
 	out := &pb.Hook{
-		Id: v.ID, Repo: v.Repo.String(), Url: v.GetUrl(), Signed: len(v.GetSecret()) > 0, Events: v.GetEvents(), AllowPrivate: v.GetAllowPrivate(),
+		Id: v.ID, Repo: v.Repo.String(), Url: publicURL(v.GetUrl()), Signed: len(v.GetSecret()) > 0, Events: v.GetEvents(), AllowPrivate: v.GetAllowPrivate(),
 		Index: v.GetIndex(), DeliveredUnixMs: v.GetDeliveredUnixMs(), FailingSinceUnixMs: v.GetFailingSinceUnixMs(), Problem: v.GetProblem(),
 		MissedFirst: v.GetMissedFirst(), MissedLast: v.GetMissedLast(),
 	}

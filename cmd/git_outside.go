@@ -64,6 +64,13 @@ var outsideConfig = []string{
 	"push.gpgSign=false", "push.followTags=false", "push.recurseSubmodules=no", "fetch.recurseSubmodules=no", "fetch.writeCommitGraph=false",
 }
 
+// The credential helper of a URL that has a password, and where it reads that from.
+const (
+	urlUserEnv     = "PEER_URL_USER"
+	urlPasswordEnv = "PEER_URL_PASSWORD"
+	urlHelper      = `!f() { test "$1" != get || printf 'username=%s\npassword=%s\n' "$` + urlUserEnv + `" "$` + urlPasswordEnv + `"; }; f`
+)
+
 // localEnv are the variables that lead git to the repository it was called in.
 var localEnv = []string{
 	"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR",
@@ -165,6 +172,22 @@ func (g *outsideGit) output(ctx context.Context, args ...string) (string, error)
 	return out.String(), nil
 }
 
+// entrust returns url without its password, and a git that knows it nevertheless: a
+// command line is everybody's to read on a machine, an environment is not.
+func (g *outsideGit) entrust(url string) (*outsideGit, string) {
+	user, password, bare, ok := httpPassword(url)
+	if !ok {
+		return g, url
+	}
+	scheme, place, _ := strings.Cut(bare, "://")
+	host, _, _ := strings.Cut(place, "/")
+	scope := "credential." + scheme + "://" + host
+	told := *g
+	told.env = append(slices.Clip(g.env), urlUserEnv+"="+user, urlPasswordEnv+"="+password)
+	told.settings = append(slices.Clip(g.settings), scope+".helper=", scope+".helper="+urlHelper) // it alone
+	return &told, bare
+}
+
 // create makes the bare repository.
 func (g *outsideGit) create(ctx context.Context, format git.Format) error {
 	return g.run(ctx, nil, g.errs, "init", "--quiet", "--bare", "--template=", "--object-format="+string(format))
@@ -172,6 +195,7 @@ func (g *outsideGit) create(ctx context.Context, format git.Format) error {
 
 // fetch takes over what refspecs name, from a URL.
 func (g *outsideGit) fetch(ctx context.Context, url string, refspecs []string, options ...string) error {
+	g, url = g.entrust(url)
 	args := append([]string{"fetch", "--no-tags", "--no-write-fetch-head", "--stdin"}, options...)
 	return g.run(ctx, strings.NewReader(strings.Join(refspecs, "\n")+"\n"), g.errs, append(args, "--end-of-options", url)...)
 }
@@ -195,6 +219,7 @@ type pushed struct {
 
 // push pushes to a URL. That refs were refused is in the result, and no error.
 func (g *outsideGit) push(ctx context.Context, url string, refspecs []string, options ...string) ([]pushed, error) {
+	g, url = g.entrust(url)
 	args := append([]string{"push", "--porcelain", "--no-verify"}, options...)
 	out := &tail{max: refListBytesMax}
 	err := g.run(ctx, nil, out, append(append(args, "--end-of-options", url), refspecs...)...)

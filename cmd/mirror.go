@@ -245,7 +245,7 @@ func (h *Home) mirrorRuns(id string) bool {
 }
 
 type mirrorRmCmd struct {
-	ID string `arg:"" name:"id" help:"As peer mirror ls shows it."`
+	ID string `arg:"" name:"id" help:"The first digits of its ID: peer mirror ls."`
 }
 
 // mirrorRmPatience is how long rm waits for a run to be stopped by the node.
@@ -281,7 +281,7 @@ func (c *mirrorRmCmd) Run(ctx context.Context, a *app) error {
 }
 
 type mirrorSyncCmd struct {
-	ID []string `arg:"" name:"id" optional:"" help:"As peer mirror ls shows them; by default all."`
+	ID []string `arg:"" name:"id" optional:"" help:"The first digits of their IDs; by default all: peer mirror ls."`
 }
 
 // Run runs mirrors in the foreground.

@@ -121,17 +121,21 @@ func (h *Home) changeMirrors(change func([]mirror) ([]mirror, error)) error {
 	return writeJSON(h.path(mirrorsFile), map[string][]mirror{"mirrors": now})
 }
 
-// mirror finds one by its ID.
+// mirror finds the one whose ID begins with id.
 func (h *Home) mirror(id string) (mirror, error) {
 	all, err := h.mirrors()
 	if err != nil {
 		return mirror{}, err
 	}
-	at := slices.IndexFunc(all, func(m mirror) bool { return m.ID == id })
-	if at < 0 {
-		return mirror{}, &fault{err: fmt.Errorf("no mirror of this home is called %.80q", id), hint: "list them: peer mirror ls", exit: exitNotFound}
+	all = slices.DeleteFunc(all, func(m mirror) bool { return !strings.HasPrefix(m.ID, id) })
+	if id == "" || len(all) != 1 {
+		why := "no mirror of this home is called %.80q"
+		if id != "" && len(all) > 1 {
+			why = "more than one mirror begins with %.80q"
+		}
+		return mirror{}, &fault{err: fmt.Errorf(why, id), hint: "list them: peer mirror ls", exit: exitNotFound}
 	}
-	return all[at], nil
+	return all[0], nil
 }
 
 func newMirrorID() string {

@@ -18,6 +18,7 @@ type outsideRefs struct {
 
 // list asks the repository at url for its refs.
 func (g *outsideGit) list(ctx context.Context, url string) (outsideRefs, error) {
+	g, url = g.entrust(url)
 	out, err := g.output(ctx, "ls-remote", "--symref", "--end-of-options", url)
 	if err != nil {
 		return outsideRefs{}, err

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bytes"
 	"io"
+	neturl "net/url"
 	"strings"
 )
 
@@ -18,6 +19,22 @@ func userInfo(url string) (before, user, after string) {
 	}
 	at := strings.LastIndexByte(rest[:end], '@')
 	return scheme + "://", rest[:at+1], rest[at+1:]
+}
+
+// httpPassword takes user and password out of a URL, as git reads them there; ok
+// says that it has both, and is of a kind of which git asks for them.
+func httpPassword(url string) (user, password, bare string, ok bool) {
+	scheme, info, place := userInfo(url)
+	name, word, both := strings.Cut(strings.TrimSuffix(info, "@"), ":")
+	user, badUser := neturl.PathUnescape(name)
+	password, badWord := neturl.PathUnescape(word)
+	switch {
+	case !both, badUser != nil, badWord != nil, scheme != "http://" && scheme != "https://",
+		strings.ContainsAny(user+password, "\n\r\x00"), // which no credential may hold
+		strings.ContainsAny(place, "=?#"):              // which end the name of a setting, or a host
+		return "", "", url, false
+	}
+	return user, password, scheme + place, true
 }
 
 // publicURL is url as others may see it: without what may be a password or a token.

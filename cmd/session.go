@@ -181,6 +181,6 @@ func temporary(err error) bool {
 	var broken *protocolError
 	var alone *unreachable
 	final := errors.As(err, &conflict) || errors.As(err, &broken) || errors.As(err, &alone) || errors.Is(err, errNobody) ||
-		errors.Is(err, identity.ErrLocked)
+		errors.Is(err, errPins) || errors.Is(err, identity.ErrLocked)
 	return !final
 }

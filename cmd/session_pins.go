@@ -49,6 +49,9 @@ type pinned struct {
 	Repos   map[string]pin `json:"repos"` // by repository ID
 }
 
+// errPins says that the pins can't be understood, which another try does not change.
+var errPins = errors.New("read pins")
+
 // genesisConflict says that two geneses exist for one repository, both signed
 // by its owner. No program can tell which one is meant.
 type genesisConflict struct {
@@ -87,7 +90,7 @@ func (p pins) sound(repo string, found pin) error {
 		return nil
 	}
 	if raw, err := hex.DecodeString(found.Genesis); err != nil || len(raw) != len(identity.GenesisHash{}) {
-		return fmt.Errorf("%s: genesis hash of %.100s is damaged", p.path(), repo)
+		return fmt.Errorf("%w: %s: genesis hash of %.100s is damaged", errPins, p.path(), repo)
 	}
 	return nil
 }
@@ -136,11 +139,11 @@ func (p pins) path() string { return filepath.Join(p.dir, pinsFile) }
 func (p pins) read() (pinned, error) {
 	file := pinned{Version: pinsVersion}
 	if err := readJSON(p.path(), &file); err != nil {
-		return file, hinted(fmt.Errorf("read pins: %w", err),
+		return file, hinted(fmt.Errorf("%w: %w", errPins, err),
 			fmt.Sprintf("your repositories are safe; mend %s, or move it away: then each repository is taken at its word once more, as at first contact", p.path()))
 	}
 	if file.Version != pinsVersion {
-		return file, fmt.Errorf("%s has version %d: this peer knows %d", p.path(), file.Version, pinsVersion)
+		return file, fmt.Errorf("%w: %s has version %d: this peer knows %d", errPins, p.path(), file.Version, pinsVersion)
 	}
 	if file.Repos == nil {
 		file.Repos = map[string]pin{}

@@ -140,6 +140,26 @@ func TestOpenChecksWhoAnswers(t *testing.T) {
 	}
 }
 
+// Another try does not mend pins, so nobody waits for it.
+func TestDamagedPinsAreSaidAtOnce(t *testing.T) {
+	t.Parallel()
+	good := testGenesis(testOwner, "demo", 1)
+	for name, content := range map[string]string{
+		"empty":           "",
+		"of another peer": `{"version": 999}`,
+		"a bad hash":      `{"version": 1, "repos": {"` + good.Repo.String() + `": {"genesis": "00"}}}`,
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, pinsFile), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := testClient(dir, scripted(t, false, func(net.Conn) {})).open(t.Context(), wire.Intent_INTENT_FETCH)
+		if err == nil || temporary(err) || !strings.Contains(err.Error(), filepath.Join(dir, pinsFile)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A member that lied about the index must not shut a home out: whoever answers
 // truthfully later is refused, and the hint leads to answers again.
 func TestWayBackFromAnIndexThatNobodyHas(t *testing.T) {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"peer/git"
@@ -45,27 +44,6 @@ func (p *publisher) listing() git.Listing {
 		l.Refs = append(l.Refs, r)
 	}
 	return l
-}
-
-// push queues what a turn did. It is called by the loop and does not wait.
-// wait returns when index is published.
-func (p *publisher) wait(ctx context.Context, index uint64) error {
-	for {
-		p.mu.Lock()
-		now, changed, err := p.index, p.changed, p.err
-		p.mu.Unlock()
-		if now >= index {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("this replica can't publish: %w", err)
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
 }
 
 // list is the published listing and the index it belongs to.

@@ -99,6 +99,26 @@ func (p *publisher) published() uint64 {
 	return p.index
 }
 
+// wait returns when index is published.
+func (p *publisher) wait(ctx context.Context, index uint64) error {
+	for {
+		p.mu.Lock()
+		now, changed, err := p.index, p.changed, p.err
+		p.mu.Unlock()
+		if now >= index {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("this replica can't publish: %w", err)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
 func (p *publisher) advance(index uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,6 +127,7 @@ func (p *publisher) advance(index uint64) {
 	p.changed = make(chan struct{})
 }
 
+// push queues what a turn did. It is called by the loop and does not wait.
 func (p *publisher) push(next publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

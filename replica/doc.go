@@ -71,6 +71,8 @@
 //	r/NAME       Ref
 //	o/INDEX      Outcome of the transaction at that index, 8 bytes big endian
 //	t/INDEX POS  Retired tip: 8 bytes of index, 4 of its position in the entry, big endian
+//	x/INDEX      Signed transaction that set a ref which nothing moved since
+//	y/INDEX      Signed transaction that changed the policy
 //
 // # Who votes
 //

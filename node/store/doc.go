@@ -32,7 +32,7 @@
 //	06 generation            nothing: a generation that is garbage
 //	07 generation 01 u64     entry: u64 term, u8 raft entry type, data
 //	07 generation 02 key     value of the table
-//	08 key                   value of the node
+//	08 key                   value of the node; node/doc.go lists them
 //
 // A head's index and term are those of the last entry that the log has forgotten,
 // be it compacted or covered by an installed snapshot. Garbage is named durably

@@ -126,7 +126,7 @@ func lockOf(l *pb.Lock) *lockJSON {
 	return &lockJSON{Owner: l.GetOwner(), Token: l.GetToken(), Expires: time.UnixMilli(l.GetExpiresUnixMs()).UTC(), Reason: l.GetReason()}
 }
 
-// printJSON prints v on one line, or indented for a person to read.
+// printJSON prints v indented: people read it too.
 func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

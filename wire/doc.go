@@ -6,5 +6,7 @@
 // length from a stranger costs nothing.
 //
 // log.proto is the log of a repository and lives for ever; session.proto is
-// what clients and replicas say; group.proto what nodes say to each other.
+// what clients and replicas say; group.proto what nodes say to each other;
+// invite.proto how somebody joins a network; hook.proto what a node
+// keeps of its webhooks.
 package wire

@@ -236,6 +236,45 @@ func TestScrub(t *testing.T) {
 	c.Converge(g)
 }
 
+// A push that was listed before a branch was deleted may rest on that branch, so a
+// replica that mends its objects gets those of the branch too.
+func TestMendingKeepsRetiredTips(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	hurt := c.Others(c.Settle(g))[0]
+	const topic = "refs/heads/topic"
+	first := sha1.File(1, 100)
+	branch := sha1.File(2, 100, first.OID)
+	mustPush(t, c, client, client.Sign(1, first.Pack(sha1), nil, nodetest.Move(main, git.OID{}, first.OID)))
+	mustPush(t, c, client, client.Sign(1, branch.Pack(sha1), nil, nodetest.Move(topic, git.OID{}, branch.OID)))
+	merge := sha1.File(3, 100, first.OID, branch.OID)
+	late := client.Sign(1, merge.Pack(sha1), nil, nodetest.Move(main, first.OID, merge.OID))
+	mustPush(t, c, client, client.Sign(1, nil, nil, nodetest.Move(topic, branch.OID, git.OID{})))
+	c.Converge(g)
+	damagePacks(t, hurt, g)
+	if f := verified(t, hurt, g, true)[hurt.ID].Report.GetFindings(); len(f) == 0 {
+		t.Fatal("the damage was not found")
+	}
+	c.Eventually(func() string {
+		if err := hurt.Fsck(g); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	if !hurt.Has(g, branch.OID) {
+		t.Error("it called itself whole without the objects of a retired tip")
+	}
+	mustPush(t, c, client, late)
+	c.Converge(g)
+	for i, m := range c.Members {
+		if err := m.Fsck(g); err != nil {
+			t.Errorf("node %d: %v", i, err)
+		}
+	}
+}
+
 // A replica that mends its objects is not in sync and does not lead, says so, and
 // has others serve what it may lack.
 func TestDamagedObjectsAreNotInSync(t *testing.T) {

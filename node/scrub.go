@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"peer/git"
@@ -71,45 +72,46 @@ func (g *group) scrub(ctx context.Context) error {
 	return g.treat(ctx, report)
 }
 
-// mend sets damaged packs aside and fetches all that the refs reach from another
-// member, in one new pack.
+// mend sets damaged packs aside and fetches from another member, in one new pack, all
+// that refs and retired tips reach, since pushes may still rest on the latter. What the log
+// names besides comes along where somebody has it.
 func (g *group) mend(ctx context.Context) error {
+	named, err := g.namedObjects(ctx)
+	if err != nil {
+		return err
+	}
 	aside := filepath.Join(g.repo.Dir(), "peer", "damaged", time.Now().UTC().Format("20060102T150405"))
 	moved, err := g.repo.SetAside(ctx, aside)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, from := range g.sources("") {
-		if err := g.fetchAll(ctx, from); err != nil {
-			errs = append(errs, fmt.Errorf("from %s: %w", from, err))
-			continue
+	for _, besides := range [][]git.OID{named, nil} {
+		for _, from := range g.sources("") {
+			if err := g.fetchAll(ctx, from, besides); err != nil {
+				errs = append(errs, fmt.Errorf("from %s: %w", from, err))
+				continue
+			}
+			left, err := g.fsck(ctx, false)
+			if err == nil && len(left) == 0 {
+				g.log.Warn("objects were damaged here, and were fetched again", "from", from, "packs set aside", len(moved), "in", aside)
+				g.emit(Event{Kind: EventMended, Peer: g.n.self, Detail: fmt.Sprintf("%d packs set aside, objects fetched from %s", len(moved), from)})
+				return nil
+			}
+			if err == nil {
+				err = errors.New(left[0])
+			}
+			errs = append(errs, fmt.Errorf("after what %s sent: %w", from, err))
 		}
-		left, err := g.fsck(ctx, false)
-		if err == nil && len(left) == 0 {
-			g.log.Warn("objects were damaged here, and were fetched again", "from", from, "packs set aside", len(moved), "in", aside)
-			g.emit(Event{Kind: EventMended, Peer: g.n.self, Detail: fmt.Sprintf("%d packs set aside, objects fetched from %s", len(moved), from)})
-			return nil
-		}
-		if err == nil {
-			err = errors.New(left[0])
-		}
-		errs = append(errs, fmt.Errorf("after what %s sent: %w", from, err))
 	}
 	return fmt.Errorf("objects are damaged here, and nobody has them whole: %w", errors.Join(errs...))
 }
 
-// fetchAll gets all that the published refs reach, whatever is here.
-func (g *group) fetchAll(ctx context.Context, from identity.PeerID) (err error) {
-	refs, _, _ := g.pub.list()
-	req := &wire.Objects{Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:]}
-	tips := make([]git.OID, 0, len(refs))
-	for _, r := range refs {
-		tips = append(tips, r.OID)
-	}
-	for _, oid := range unique(tips) {
-		req.Wants = append(req.Wants, oid.Bytes())
-	}
+// fetchAll gets all that the published refs and the retired tips reach, and some objects
+// besides, whatever is here.
+func (g *group) fetchAll(ctx context.Context, from identity.PeerID, besides []git.OID) (err error) {
+	tips, _ := g.pub.tips(0)
+	req := &wire.Objects{Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:], Wants: rawOIDs(unique(slices.Concat(tips, besides)))}
 	s, _, err := g.n.request(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_Objects{Objects: req}})
 	if err != nil {
 		return err
@@ -120,6 +122,9 @@ func (g *group) fetchAll(ctx context.Context, from identity.PeerID) (err error) 
 		return err
 	}
 	defer func() { _ = q.Discard() }() // what stays is swept at the next start
+	if _, err := q.Check(ctx, tips, nil); err != nil {
+		return err
+	}
 	if q.Objects == 0 {
 		return nil
 	}

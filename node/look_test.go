@@ -132,7 +132,7 @@ func TestVerify(t *testing.T) {
 	c.Converge(g)
 	for _, deep := range []bool{false, true} {
 		for p, v := range verified(t, c.Members[0], g, deep) {
-			if v.Err != nil || len(v.Report.GetFindings()) > 0 || v.Report.GetRefs() != 1 || v.Report.GetLogLast() < 11 {
+			if v.Err != nil || len(v.Report.GetFindings()) > 0 || v.Report.GetRefs() != 1 || v.Report.GetState().GetIndex() < 11 {
 				t.Errorf("%s, deep %v: %v, %v", p, deep, v.Report, v.Err)
 			}
 		}

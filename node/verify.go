@@ -230,7 +230,7 @@ func (g *group) verifyLog(ctx context.Context, r *wire.Verified) error {
 				next, chain = begin, nil
 				r.LogFirst = begin
 			}
-			if r.LogLast = last; next > last {
+			if next > last {
 				return false
 			}
 			entries, err := g.raftLog.Entries(next, last+1, logPageBytes)

@@ -1899,7 +1899,6 @@ type Verified struct {
 	Peer          []byte                 `protobuf:"bytes,1,opt,name=peer,proto3" json:"peer,omitempty"`
 	State         *StateHash             `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	LogFirst      uint64                 `protobuf:"varint,3,opt,name=log_first,json=logFirst,proto3" json:"log_first,omitempty"`
-	LogLast       uint64                 `protobuf:"varint,4,opt,name=log_last,json=logLast,proto3" json:"log_last,omitempty"`
 	Refs          uint64                 `protobuf:"varint,5,opt,name=refs,proto3" json:"refs,omitempty"`
 	Findings      []*Finding             `protobuf:"bytes,6,rep,name=findings,proto3" json:"findings,omitempty"` // nothing: all is well
 	unknownFields protoimpl.UnknownFields
@@ -1953,13 +1952,6 @@ func (x *Verified) GetState() *StateHash {
 func (x *Verified) GetLogFirst() uint64 {
 	if x != nil {
 		return x.LogFirst
-	}
-	return 0
-}
-
-func (x *Verified) GetLogLast() uint64 {
-	if x != nil {
-		return x.LogLast
 	}
 	return 0
 }
@@ -2176,14 +2168,13 @@ const file_wire_session_proto_rawDesc = "" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x10\n" +
 	"\x03old\x18\x03 \x01(\fR\x03old\x12\x10\n" +
 	"\x03new\x18\x04 \x01(\fR\x03new\x12,\n" +
-	"\x06result\x18\x05 \x01(\v2\x14.peer.wire.v1.ResultR\x06result\"\xcc\x01\n" +
+	"\x06result\x18\x05 \x01(\v2\x14.peer.wire.v1.ResultR\x06result\"\xb7\x01\n" +
 	"\bVerified\x12\x12\n" +
 	"\x04peer\x18\x01 \x01(\fR\x04peer\x12-\n" +
 	"\x05state\x18\x02 \x01(\v2\x17.peer.wire.v1.StateHashR\x05state\x12\x1b\n" +
-	"\tlog_first\x18\x03 \x01(\x04R\blogFirst\x12\x19\n" +
-	"\blog_last\x18\x04 \x01(\x04R\alogLast\x12\x12\n" +
+	"\tlog_first\x18\x03 \x01(\x04R\blogFirst\x12\x12\n" +
 	"\x04refs\x18\x05 \x01(\x04R\x04refs\x121\n" +
-	"\bfindings\x18\x06 \x03(\v2\x15.peer.wire.v1.FindingR\bfindings\"M\n" +
+	"\bfindings\x18\x06 \x03(\v2\x15.peer.wire.v1.FindingR\bfindingsJ\x04\b\x04\x10\x05\"M\n" +
 	"\aFinding\x12\x12\n" +
 	"\x04part\x18\x01 \x01(\tR\x04part\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x12\x16\n" +

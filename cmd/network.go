@@ -73,17 +73,6 @@ func (h *Home) Network() (Network, error) {
 	}, nil
 }
 
-// RememberPeers puts addrs in front of those that the home knows. Only the node,
-// which holds the lock of the home, may call it.
-func (h *Home) RememberPeers(addrs []string) error {
-	n, err := LoadNetwork(h.NetworkPath())
-	if err != nil {
-		return err
-	}
-	n.Peers = slices.Concat(addrs, n.Peers)
-	return n.Save(h.NetworkPath())
-}
-
 func firstSet(values ...string) string {
 	for _, v := range values {
 		if v != "" {

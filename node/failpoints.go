@@ -18,11 +18,3 @@ const (
 	failGathered         = "gathered"          // a new pack holds all that stays, those it replaces are still there
 	failSnapshotObjects  = "snapshot-objects"  // a snapshot's objects are here, its table is not
 )
-
-// FailPoints lists the persist points.
-func FailPoints() []string {
-	return []string{
-		failSaveBefore, failSaveAfter, failIndexed, failStaged, failStageRecorded, failReplicated, failProposed,
-		failPublishBefore, failPublishInstalled, failPublishRefs, failSeat, failFounded, failSnapshotObjects, failGathered,
-	}
-}

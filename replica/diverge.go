@@ -57,8 +57,8 @@ func SameState(a, b *wire.StateHash) bool {
 // Difference says that the leader that proposed an entry had another table than
 // this member. One of the two is damaged; Judge says which.
 type Difference struct {
-	Entry       uint64          // that told
-	Here, There *wire.StateHash // at the index before it that the leader had applied
+	Entry uint64          // that told
+	Here  *wire.StateHash // at the index before it that the leader had applied
 }
 
 // StateAt is what the table was after an entry; nil where that was forgotten.
@@ -70,7 +70,7 @@ func (g *Group) compare(entry uint64, there *wire.StateHash) *Difference {
 	if there == nil || here == nil || SameState(here, there) {
 		return nil
 	}
-	return &Difference{Entry: entry, Here: here, There: there}
+	return &Difference{Entry: entry, Here: here}
 }
 
 // Verdict says whose table is damaged.

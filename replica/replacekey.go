@@ -149,6 +149,3 @@ func replacesItself(signer identity.PublicKey, tx *wire.Transaction) bool {
 	ops := tx.GetOperations()
 	return len(ops) == 1 && ops[0].GetReplaceKey() != nil && bytes.Equal(ops[0].GetReplaceKey().GetOld(), signer[:])
 }
-
-// Revoked says whether a policy from elsewhere revokes a key.
-func Revoked(p *wire.Policy, key identity.PublicKey) bool { return AccessIn(p, key) == asRevoked }

@@ -63,7 +63,7 @@ func TestReplaceKey(t *testing.T) {
 				if got := b.table.Access(heir.Public()); got != want {
 					t.Errorf("%s: its successor is %s", what, AccessName(got))
 				}
-				if !Revoked(b.table.Policy(), old.Public()) || b.table.Access(old.Public()) != asRevoked {
+				if AccessIn(b.table.Policy(), old.Public()) != asRevoked || b.table.Access(old.Public()) != asRevoked {
 					t.Errorf("%s: the key is not revoked", what)
 				}
 				b.checkStored()

@@ -42,7 +42,7 @@ func (d *Death) Disarm() bool {
 }
 
 // DieAt has the next process of m die when it comes to a persist point, once it
-// has been armed. See [node.FailPoints].
+// has been armed; node/failpoints.go lists them.
 func (m *Member) DieAt(point string) *Death {
 	d := &Death{m: m, point: point, Died: make(chan struct{}), undo: m.Configure}
 	m.Configure = func(c *node.Config) {

@@ -13,13 +13,6 @@ import (
 
 var _ replica.Log = (*Log)(nil)
 
-// A SnapshotSetter is what every log of this package, and of storetest, also is.
-type SnapshotSetter interface {
-	// SetSnapshotFunc says who makes the snapshots that raft asks the log for.
-	// Without one, raft is told to ask again later.
-	SetSnapshotFunc(func() (*pb.Snapshot, error))
-}
-
 // Log is one repository's log, as last saved. What raft asks often, it answers
 // from memory.
 type Log struct {
@@ -242,7 +235,7 @@ func (l *Log) Snapshot() (*pb.Snapshot, error) {
 	return snapshot()
 }
 
-// SetSnapshotFunc implements [SnapshotSetter].
+// SetSnapshotFunc implements [replica.Log].
 func (l *Log) SetSnapshotFunc(f func() (*pb.Snapshot, error)) {
 	l.store.mu.Lock()
 	defer l.store.mu.Unlock()

@@ -155,7 +155,7 @@ func (c *client) recall(tx *wire.Transaction, known map[string]bool) {
 
 // request makes up and signs a transaction.
 func (c *client) request() *request {
-	if replica.Revoked(c.seen.Policy, c.key.Public()) {
+	if replica.AccessIn(c.seen.Policy, c.key.Public()) == wire.Access_ACCESS_REVOKED {
 		c.key, c.spare = c.spare, c.s.key()
 	}
 	d := Draw{Rand: c.s.rng, Genesis: c.s.genesis, Odd: 0.02, LockMillis: 800, Settings: c.s.drawSettings(), Keys: c.s.mortals()}

@@ -10,10 +10,7 @@ import (
 	"peer/replica"
 )
 
-var (
-	_ replica.Log          = (*Log)(nil)
-	_ store.SnapshotSetter = (*Log)(nil)
-)
+var _ replica.Log = (*Log)(nil)
 
 // Log is one repository's log.
 type Log struct {
@@ -124,7 +121,7 @@ func (l *Log) Snapshot() (*pb.Snapshot, error) {
 	return snapshot()
 }
 
-// SetSnapshotFunc implements [store.SnapshotSetter].
+// SetSnapshotFunc implements [replica.Log].
 func (l *Log) SetSnapshotFunc(f func() (*pb.Snapshot, error)) {
 	l.store.mu.Lock()
 	defer l.store.mu.Unlock()

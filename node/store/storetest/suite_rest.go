@@ -106,7 +106,7 @@ func (f *fixture) snapshot() {
 	if _, err := l.Snapshot(); !errors.Is(err, raft.ErrSnapshotTemporarilyUnavailable) {
 		f.Errorf("snapshot without a source: %v", err)
 	}
-	l.(store.SnapshotSetter).SetSnapshotFunc(func() (*pb.Snapshot, error) {
+	l.SetSnapshotFunc(func() (*pb.Snapshot, error) {
 		return &pb.Snapshot{Metadata: Position(7, 1)}, nil
 	})
 	if s, err := f.log(Repo(1)).Snapshot(); err != nil || s.GetMetadata().GetIndex() != 7 {

@@ -74,3 +74,6 @@ func (n *Node) Evidence(ctx context.Context, repo identity.RepoID) (index uint64
 	}
 	return l.index, l.indexes, kept, nil
 }
+
+// Moving is a stream as large frames are written to it.
+func Moving(s wire.Stream) wire.Stream { return moving{s, requestTimeout} }

@@ -149,8 +149,7 @@ func (s *senders) deliver(to identity.PeerID, stream wire.Stream, batch []outgoi
 		}
 		frame.Messages = append(frame.Messages, m)
 	}
-	_ = stream.SetDeadline(time.Now().Add(requestTimeout)) // a failed deadline fails the write
-	if err := wire.WriteFrame(stream, frame); err != nil {
+	if err := wire.WriteFrame(moving{stream, requestTimeout}, frame); err != nil { // a snapshot is large
 		_ = stream.Reset()
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +37,8 @@ func pipe(from, to wire.Stream) {
 	}
 }
 
-// moving is a stream that fails when nothing moves for a while.
+// moving is a stream that fails when nothing moves for a while. What is large is written
+// in pieces, so that on a slow link it takes the time that it needs.
 type moving struct {
 	wire.Stream
 	idle time.Duration // zero: idleTimeout
@@ -49,11 +51,17 @@ func (m moving) Read(p []byte) (int, error) {
 	return m.Stream.Read(p)
 }
 
-func (m moving) Write(p []byte) (int, error) {
-	if err := m.extend(); err != nil {
-		return 0, err
+func (m moving) Write(p []byte) (written int, err error) {
+	for piece := range slices.Chunk(p, wire.ChunkBytes) {
+		if err := m.extend(); err != nil {
+			return written, err
+		}
+		n, err := m.Stream.Write(piece)
+		if written += n; err != nil {
+			return written, err
+		}
 	}
-	return m.Stream.Write(p)
+	return written, nil
 }
 
 func (m moving) extend() error {

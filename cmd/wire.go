@@ -70,7 +70,7 @@ func startNode(ctx context.Context, cfg NodeConfig) (running, error) {
 }
 
 func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
-	if err := os.MkdirAll(cfg.ReposDir, 0o700); err != nil {
+	if err := git.MkdirAll(cfg.ReposDir, 0o700); err != nil {
 		return err
 	}
 	if p.store, err = store.Open(store.Options{Dir: filepath.Join(cfg.Home.Dir, "badger"), Logger: cfg.Log}); err != nil {

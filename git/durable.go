@@ -2,7 +2,9 @@ package git
 
 import (
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // writeSynced makes a new file and returns when its bytes, not yet its name, are
@@ -30,3 +32,21 @@ func syncFile(path string) error {
 
 // syncDir brings the names in a directory to disk.
 func syncDir(path string) error { return syncFile(path) }
+
+// MkdirAll is [os.MkdirAll] for names that outlive a power cut: whatever is written
+// below a directory is lost with its name.
+func MkdirAll(dir string, perm fs.FileMode) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := MkdirAll(parent, perm); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}

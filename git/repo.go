@@ -50,7 +50,7 @@ func Create(ctx context.Context, dir string, format Format, head string) (*Repo,
 		return nil, fmt.Errorf("create repository: %w", err)
 	}
 	parent := filepath.Dir(dir)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
+	if err := MkdirAll(parent, 0o755); err != nil {
 		return nil, fmt.Errorf("create repository: %w", err)
 	}
 	tmp, err := os.MkdirTemp(parent, newPrefix(dir))

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,7 +88,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		groups:      map[identity.RepoID]*group{},
 		broken:      map[identity.RepoID]*broken{},
 	}
-	if err := os.MkdirAll(cfg.ReposDir, 0o700); err != nil {
+	if err := git.MkdirAll(cfg.ReposDir, 0o700); err != nil {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	n.ctx, n.cancel = context.WithCancelCause(context.WithoutCancel(ctx))

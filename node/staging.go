@@ -15,6 +15,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"peer/git"
 	"peer/wire"
 )
 
@@ -80,7 +81,7 @@ func openStaging(repoDir string, fail func(string)) (*staging, error) {
 		dir: filepath.Join(repoDir, "peer", "staging"), fail: fail,
 		complete: map[string]*wire.Payload{}, arriving: map[string]*arrival{}, present: map[string]string{}, checked: map[string][]byte{},
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := git.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
 	entries, err := os.ReadDir(s.dir)

@@ -26,8 +26,10 @@ const homeFormat = 1
 //	user.key      private key of the user, where it is another: OpenSSH's format, 0600
 //	user.key.z6…  those that others took the place of
 //	user.pub      or the public one, where an ssh-agent has the private one
+//	gitd.key      private key of the git daemon
 //	config.json   values for flags
 //	network.json  what a client needs to find the network without a running node
+//	known/        geneses of private repositories that it found while it ran no node
 //	former.json   which keys the user had before, and what they founded
 //	aliases.json  petnames
 //	peer.sock     control API, while a node runs
@@ -42,6 +44,7 @@ const homeFormat = 1
 //	mirrors/      what they fetched, and how they fared
 //	badger/       logs, votes, tables
 //	repos/        bare repositories, unless --repos-dir says otherwise
+//	bin/          a link by which git finds this program, where peer setup was not run
 type Home struct {
 	Dir string // absolute
 	// PassphraseFile has the passphrase of the user's key; empty: ask for it.

@@ -1,6 +1,7 @@
 package itest
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,12 +11,14 @@ import (
 	"peer/itest/internal/binary"
 )
 
-// testName matches a whole name of a test or fuzz target, and no prefix of one.
-var testName = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z][A-Za-z0-9]*(…|\b)`)
+// testName matches a whole name of a test or fuzz target and no prefix of one, or what
+// may be the package of those that follow.
+var testName = regexp.MustCompile("`([a-z/]+)`|" + `\b((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)(…|\b)`)
 
-// TestDocsNameTests: each test that the documents lean on is there.
+// TestDocsNameTests: each test that the documents lean on is there, in the package that
+// they name last before it, in the same paragraph or row.
 func TestDocsNameTests(t *testing.T) {
-	defined := map[string]bool{}
+	defined := map[string]map[string]bool{} // by package; "" has all
 	root := binary.SourceDir()
 	declared := regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z][A-Za-z0-9]*)\(`)
 	err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
@@ -23,8 +26,14 @@ func TestDocsNameTests(t *testing.T) {
 			return err
 		}
 		raw, err := os.ReadFile(path)
+		pkg := strings.TrimPrefix(filepath.Dir(path), root+"/")
 		for _, m := range declared.FindAllStringSubmatch(string(raw), -1) {
-			defined[m[1]] = true
+			for _, in := range []string{"", pkg} {
+				if defined[in] == nil {
+					defined[in] = map[string]bool{}
+				}
+				defined[in][m[1]] = true
+			}
 		}
 		return err
 	})
@@ -41,12 +50,22 @@ func TestDocsNameTests(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range testName.FindAllString(string(raw), -1) {
-			if strings.HasSuffix(name, "…") {
-				continue // a family of them
+		in := ""
+		for line := range strings.Lines(string(raw)) {
+			if line == "\n" || strings.HasPrefix(line, "|") {
+				in = ""
 			}
-			if named++; !defined[name] {
-				t.Errorf("%s names %s, and there is no such test", filepath.Base(doc), name)
+			for _, m := range testName.FindAllStringSubmatch(line, -1) {
+				switch {
+				case m[1] != "":
+					if defined[m[1]] != nil {
+						in = m[1]
+					}
+				case m[3] == "": // not a family of them
+					if named++; !defined[in][m[2]] {
+						t.Errorf("%s names %s, and there is no such test in %s", filepath.Base(doc), m[2], cmp.Or(in, "any package"))
+					}
+				}
 			}
 		}
 	}

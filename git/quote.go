@@ -58,17 +58,8 @@ func unescape(s string) (c byte, width int, err error) {
 	return c, 3, nil
 }
 
-// Quote writes s as git's C-style quoting does, which leaves it alone if nothing
-// in it needs that. Bytes of 0x80 and above count as letters.
-func Quote(s string) string {
-	for _, c := range []byte(s) {
-		if c < ' ' || c == 0x7f || c == '"' || c == '\\' {
-			return forceQuote(s)
-		}
-	}
-	return s
-}
-
+// forceQuote writes s as git's C-style quoting does where something needs it. Bytes of
+// 0x80 and above count as letters.
 func forceQuote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

@@ -51,7 +51,7 @@ func BenchmarkPushOneCommit(b *testing.B) {
 			b.Fatal(err)
 		}
 		t1 := b.Elapsed()
-		if _, err := q.Check(b.Context(), []OID{tip}, nil); err != nil {
+		if _, err := q.Check(b.Context(), []OID{tip}); err != nil {
 			b.Fatal(err)
 		}
 		t2 := b.Elapsed()

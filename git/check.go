@@ -9,16 +9,15 @@ import (
 )
 
 // Check verifies that all that news reach is in the quarantine or the
-// repository, and says what each of news is. shallow are the roots of the
-// pusher's clone, if that is shallow. The error is a *MissingError or a
-// *ShallowError where the push is at fault. Two processes run side by side.
-func (q *Quarantine) Check(ctx context.Context, news, shallow []OID) (map[OID]Object, error) {
-	return q.repo.check(ctx, q.command, news, shallow, q.repo.walkHere(q.command, news))
+// repository, and says what each of news is. The error is a *MissingError where
+// it is not. Two processes run side by side.
+func (q *Quarantine) Check(ctx context.Context, news []OID) (map[OID]Object, error) {
+	return q.repo.check(ctx, q.command, news, nil, q.repo.walkHere(q.command, news))
 }
 
 // Check does the same without a quarantine.
-func (r *Repo) Check(ctx context.Context, news, shallow []OID) (map[OID]Object, error) {
-	return r.check(ctx, r.command, news, shallow, r.walkHere(r.command, news))
+func (r *Repo) Check(ctx context.Context, news []OID) (map[OID]Object, error) {
+	return r.check(ctx, r.command, news, nil, r.walkHere(r.command, news))
 }
 
 // walkHere walks from news to what refs reach, and finds that all is there.

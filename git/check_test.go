@@ -36,17 +36,17 @@ func TestCheckFindsMissingObjects(t *testing.T) {
 		q := ingested(t, r, p.finish(), IngestOptions{})
 		ctx := testContext(t)
 
-		if _, err := q.Check(ctx, []OID{wholeID}, nil); err != nil {
+		if _, err := q.Check(ctx, []OID{wholeID}); err != nil {
 			t.Errorf("all is there: %v", err)
 		}
 		var missing *MissingError
-		if _, err := q.Check(ctx, []OID{wholeID, absent}, nil); !errors.As(err, &missing) || len(missing.OIDs) != 1 || missing.OIDs[0] != absent {
+		if _, err := q.Check(ctx, []OID{wholeID, absent}); !errors.As(err, &missing) || len(missing.OIDs) != 1 || missing.OIDs[0] != absent {
 			t.Errorf("new object absent: %v", err)
 		}
-		if _, err := r.Check(ctx, []OID{wholeID}, nil); !errors.As(err, &missing) {
+		if _, err := r.Check(ctx, []OID{wholeID}); !errors.As(err, &missing) {
 			t.Errorf("without the quarantine: %v", err)
 		}
-		if got, err := r.Check(ctx, nil, nil); err != nil || len(got) != 0 {
+		if got, err := r.Check(ctx, nil); err != nil || len(got) != 0 {
 			t.Errorf("nothing to check: %v, %v", got, err)
 		}
 
@@ -67,7 +67,7 @@ func TestCheckFindsMissingObjects(t *testing.T) {
 		if out, err := c.Output(ctx, 1<<10); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		if _, err := r.Check(ctx, []OID{objectID(f, "commit", lacks)}, nil); !errors.As(err, &missing) || missing.Detail == "" {
+		if _, err := r.Check(ctx, []OID{objectID(f, "commit", lacks)}); !errors.As(err, &missing) || missing.Detail == "" {
 			t.Errorf("blob absent: %v", err)
 		}
 	})
@@ -96,7 +96,7 @@ func TestCheckIgnoresReplaceRefs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var missing *MissingError
-	if _, err := r.Check(ctx, []OID{id}, nil); !errors.As(err, &missing) {
+	if _, err := r.Check(ctx, []OID{id}); !errors.As(err, &missing) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -139,18 +139,23 @@ func TestShallowPushes(t *testing.T) {
 	if _, err := c.Output(ctx, 1<<10); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.Check(ctx, []OID{third}, roots); !errors.As(err, &root) {
+	if indexes, err := filepath.Glob(filepath.Join(q.dir, "pack", "*.idx")); err != nil || len(indexes) != 1 {
+		t.Fatal(indexes, err)
+	} else {
+		q.IdxPath = indexes[0]
+	}
+	if _, err := q.CheckPush(ctx, []OID{third}, roots, nil); !errors.As(err, &root) {
 		t.Errorf("check: %v", err)
 	}
 	var missing *MissingError
-	if _, err := q.Check(ctx, []OID{third}, nil); !errors.As(err, &missing) {
+	if _, err := q.Check(ctx, []OID{third}); !errors.As(err, &missing) {
 		t.Errorf("check without roots: %v", err)
 	}
 
 	// Here it is, and a clone's depth is its own affair.
 	publish(t, r, origin.pack(second), second)
 	got := ingested(t, r, pack, IngestOptions{Shallow: roots})
-	if _, err := got.Check(ctx, []OID{third}, roots); err != nil {
+	if _, err := got.CheckPush(ctx, []OID{third}, roots, []OID{second}); err != nil {
 		t.Errorf("to a repository with the base: %v", err)
 	}
 	if have, err := r.Objects(ctx, []OID{first}); err != nil || len(have) != 1 {

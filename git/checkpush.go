@@ -18,7 +18,8 @@ const borrowedMax = 1 << 20
 
 // CheckPush is Check for a push that may rely on what tips reach, and on nothing
 // else that happens to be in the repository: other objects may be on their way
-// out, and gone elsewhere.
+// out, and gone elsewhere. shallow are the roots of the pusher's clone, if that is
+// shallow; the error is a *ShallowError where they are what is missing.
 func (q *Quarantine) CheckPush(ctx context.Context, news, shallow, tips []OID) (map[OID]Object, error) {
 	brought, err := readOIDTable(q.IdxPath, q.repo.format.RawLen())
 	if err != nil {

@@ -63,7 +63,7 @@ func TestCheckPush(t *testing.T) {
 				t.Errorf("%s: %v, want a missing object", name, err)
 			}
 		}
-		if _, err := rests.Check(ctx, []OID{onDropped}, nil); err != nil {
+		if _, err := rests.Check(ctx, []OID{onDropped}); err != nil {
 			t.Errorf("the objects are on this disk: %v", err)
 		}
 	})

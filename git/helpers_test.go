@@ -149,7 +149,7 @@ func publish(t *testing.T, r *Repo, pack []byte, tip OID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := q.Check(ctx, []OID{tip}, nil); err != nil {
+	if _, err := q.Check(ctx, []OID{tip}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.InstallFiles(q.Name, q.PackPath, q.IdxPath); err != nil {

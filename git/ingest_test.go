@@ -42,7 +42,7 @@ func TestPushRoundTrip(t *testing.T) {
 		if keep := len(thin) - f.RawLen(); !bytes.Equal(done[PackHeaderBytes:keep], thin[PackHeaderBytes:keep]) {
 			t.Error("completing the pack changed what was sent")
 		}
-		got, err := q.Check(ctx, []OID{second, tag}, nil)
+		got, err := q.Check(ctx, []OID{second, tag})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestPushRoundTrip(t *testing.T) {
 		if err := q.Discard(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.Check(ctx, []OID{tag}, nil); err != nil {
+		if _, err := r.Check(ctx, []OID{tag}); err != nil {
 			t.Errorf("after it is published: %v", err)
 		}
 		fsck(t, r)
@@ -178,7 +178,7 @@ func TestIngestRefusesDangerousObjects(t *testing.T) {
 			case test.word == "" && err != nil:
 				t.Error(err)
 			case test.word == "":
-				if _, err := q.Check(testContext(t), []OID{objectID(f, "commit", commit)}, nil); err != nil {
+				if _, err := q.Check(testContext(t), []OID{objectID(f, "commit", commit)}); err != nil {
 					t.Error(err)
 				}
 			case !errors.As(err, &bad) || !strings.Contains(bad.Detail, test.word):

@@ -40,7 +40,7 @@ func TestInstallPack(t *testing.T) {
 				t.Error("not there")
 			}
 		}
-		if _, err := r.Check(testContext(t), []OID{tip}, nil); err != nil {
+		if _, err := r.Check(testContext(t), []OID{tip}); err != nil {
 			t.Error(err)
 		}
 		fsck(t, r)
@@ -66,7 +66,7 @@ func TestInstallFiles(t *testing.T) {
 	if _, err := os.Stat(packPath); err != nil {
 		t.Errorf("the staged pack is gone: %v", err)
 	}
-	if _, err := r.Check(testContext(t), []OID{tip}, nil); err != nil {
+	if _, err := r.Check(testContext(t), []OID{tip}); err != nil {
 		t.Error(err)
 	}
 	noLitter(t, r)
@@ -114,7 +114,7 @@ func TestInstallAfterACrash(t *testing.T) {
 			if err := r.InstallPack(name, pack, idx); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := r.Check(testContext(t), []OID{tip}, nil); err != nil {
+			if _, err := r.Check(testContext(t), []OID{tip}); err != nil {
 				t.Error(err)
 			}
 			fsck(t, r)
@@ -169,7 +169,7 @@ func TestPackObjects(t *testing.T) {
 		if !q.Completed {
 			t.Error("the pack was not thin")
 		}
-		if _, err := q.Check(ctx, []OID{second}, nil); err != nil {
+		if _, err := q.Check(ctx, []OID{second}); err != nil {
 			t.Error(err)
 		}
 		err := source.PackObjects(ctx, []OID{second, someOID(f, 2)}, nil, failWriter{t})

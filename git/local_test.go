@@ -96,7 +96,7 @@ func TestPackForPush(t *testing.T) {
 		if err := pack.Close(); err != nil {
 			t.Error(err)
 		}
-		if _, err := q.Check(ctx, []OID{second}, nil); err != nil || !q.Completed {
+		if _, err := q.Check(ctx, []OID{second}); err != nil || !q.Completed {
 			t.Errorf("thin %v, %v", q.Completed, err)
 		}
 		if !strings.Contains(progress.String(), "objects") {

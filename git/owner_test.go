@@ -26,7 +26,7 @@ func TestForeignOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Check(testContext(t), []OID{tip}, nil); err != nil {
+	if _, err := r.Check(testContext(t), []OID{tip}); err != nil {
 		t.Error(err)
 	}
 	var out bytes.Buffer

@@ -63,7 +63,7 @@ func TestProcessesOfAPush(t *testing.T) {
 		return err
 	})
 	count("check", 2, func() error {
-		_, err := q.Check(ctx, []OID{second}, nil)
+		_, err := q.Check(ctx, []OID{second})
 		return err
 	})
 	count("publish", 0, func() error {
@@ -76,7 +76,7 @@ func TestProcessesOfAPush(t *testing.T) {
 		return r.WriteRefs(Listing{Head: "refs/heads/main", Refs: []Ref{{Name: "refs/heads/main", OID: second}}})
 	})
 	count("check without news", 0, func() error {
-		_, err := r.Check(ctx, nil, nil)
+		_, err := r.Check(ctx, nil)
 		return err
 	})
 }

@@ -264,7 +264,7 @@ func (g *group) fetchTips(ctx context.Context, need *replica.Need) error {
 // don't, checks it as a push is checked, and installs it.
 func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []git.OID) (err error) {
 	defer g.readers.fetch()()
-	if _, err := g.repo.Check(ctx, wants, nil); err == nil {
+	if _, err := g.repo.Check(ctx, wants); err == nil {
 		return nil // all here already
 	}
 	refs, _, _ := g.pub.list()
@@ -283,7 +283,7 @@ func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []
 		return err
 	}
 	defer func() { _ = q.Discard() }() // what stays is swept at the next start
-	if _, err := q.Check(ctx, wants, nil); err != nil {
+	if _, err := q.Check(ctx, wants); err != nil {
 		return err
 	}
 	if q.Objects == 0 {

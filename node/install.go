@@ -94,7 +94,7 @@ func (p *publisher) present(ctx context.Context, pl *wire.Payload, news []git.OI
 	if p.g.repo.HasPack(pl.GetName()) {
 		return nil
 	}
-	if _, err := p.g.repo.Check(ctx, news, nil); err != nil {
+	if _, err := p.g.repo.Check(ctx, news); err != nil {
 		if missing := new(git.MissingError); errors.As(err, &missing) {
 			return fmt.Errorf("%w: %w", errObjectsMissing, err)
 		}

@@ -122,7 +122,7 @@ func (g *group) fetchAll(ctx context.Context, from identity.PeerID, besides []gi
 		return err
 	}
 	defer func() { _ = q.Discard() }() // what stays is swept at the next start
-	if _, err := q.Check(ctx, tips, nil); err != nil {
+	if _, err := q.Check(ctx, tips); err != nil {
 		return err
 	}
 	if q.Objects == 0 {

@@ -34,12 +34,6 @@ func CheckPattern(text string, rules Rules) error {
 	return err
 }
 
-// Matches says whether a pattern, one that CheckPattern takes, is for a ref.
-func Matches(text, name string) bool {
-	p, err := parsePattern(text, Rules{CheckRefName: func(string) error { return nil }})
-	return err == nil && p.matches(name)
-}
-
 func parsePattern(text string, rules Rules) (p pattern, err error) {
 	if len(text) > PatternBytesMax {
 		return p, fmt.Errorf("pattern of %d bytes, want %d at most", len(text), PatternBytesMax)

@@ -96,7 +96,7 @@ func (s *session) relay(ctx context.Context, leader identity.PeerID, open *wire.
 		_ = up.Reset()
 		return err
 	}
-	Splice(ctx, down, moving{up, hookTimeout})
+	splice(ctx, down, moving{up, hookTimeout})
 	return nil
 }
 

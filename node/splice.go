@@ -10,9 +10,9 @@ import (
 	"peer/wire"
 )
 
-// Splice copies both ways between two streams until both directions ended. An
+// splice copies both ways between two streams until both directions ended. An
 // end of one side's writing is passed on; an error, or the end of ctx, resets both.
-func Splice(ctx context.Context, a, b wire.Stream) {
+func splice(ctx context.Context, a, b wire.Stream) {
 	stop := context.AfterFunc(ctx, func() {
 		_ = a.Reset()
 		_ = b.Reset()

@@ -158,20 +158,6 @@ func (g *group) fetchPayload(ctx context.Context, need *replica.Need) error {
 	return errors.Join(errs...)
 }
 
-func newOIDs(updates []replica.RefChange) ([]git.OID, error) {
-	var news []git.OID
-	for _, u := range updates {
-		oid, err := git.FromBytes(u.New)
-		if err != nil {
-			return nil, err
-		}
-		if !oid.IsZero() {
-			news = append(news, oid)
-		}
-	}
-	return news, nil
-}
-
 // endStream closes a stream that was read to its end. Another one is reset, or
 // its sender would wait for room until it loses patience.
 func endStream(s wire.Stream, err error) {
@@ -290,24 +276,4 @@ func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []
 		return nil
 	}
 	return g.repo.InstallFiles(q.Name, q.PackPath, q.IdxPath)
-}
-
-func rawOIDs(oids []git.OID) [][]byte {
-	raw := make([][]byte, len(oids))
-	for i, o := range oids {
-		raw[i] = o.Bytes()
-	}
-	return raw
-}
-
-func unique(oids []git.OID) []git.OID {
-	seen := make(map[git.OID]bool, len(oids))
-	var list []git.OID
-	for _, o := range oids {
-		if !seen[o] {
-			seen[o] = true
-			list = append(list, o)
-		}
-	}
-	return list
 }

@@ -47,15 +47,9 @@ func (p *publisher) installAll(ctx context.Context, applied []replica.Applied) e
 		return err
 	}
 	for _, a := range elsewhere {
-		news := make([]git.OID, 0, len(a.Refs))
-		for _, r := range a.Refs {
-			oid, err := git.FromBytes(r.New)
-			if err != nil {
-				return err
-			}
-			if !oid.IsZero() {
-				news = append(news, oid)
-			}
+		news, err := newOIDs(a.Refs)
+		if err != nil {
+			return err
 		}
 		if err := p.present(ctx, a.Payload, news); err != nil {
 			return err

@@ -248,17 +248,23 @@ func (g *group) fetchTips(ctx context.Context, need *replica.Need) error {
 
 // fetchObjects gets one pack with what the wants reach and the published refs
 // don't, checks it as a push is checked, and installs it.
-func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []git.OID) (err error) {
+func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []git.OID) error {
 	defer g.readers.fetch()()
 	if _, err := g.repo.Check(ctx, wants); err == nil {
 		return nil // all here already
 	}
+	var haves []git.OID
 	refs, _, _ := g.pub.list()
-	req := &wire.Objects{Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:]}
-	req.Wants = rawOIDs(unique(wants))
 	for _, r := range refs {
-		req.Haves = append(req.Haves, r.OID.Bytes())
+		haves = append(haves, r.OID)
 	}
+	return g.fetchPack(ctx, from, wants, haves, wants)
+}
+
+// fetchPack gets one pack with what the wants reach and the haves don't, and installs
+// it if with it all is here that the tips reach.
+func (g *group) fetchPack(ctx context.Context, from identity.PeerID, wants, haves, tips []git.OID) (err error) {
+	req := &wire.Objects{Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:], Wants: rawOIDs(unique(wants)), Haves: rawOIDs(haves)}
 	s, _, err := g.n.request(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_Objects{Objects: req}})
 	if err != nil {
 		return err
@@ -269,7 +275,7 @@ func (g *group) fetchObjects(ctx context.Context, from identity.PeerID, wants []
 		return err
 	}
 	defer func() { _ = q.Discard() }() // what stays is swept at the next start
-	if _, err := q.Check(ctx, wants); err != nil {
+	if _, err := q.Check(ctx, tips); err != nil {
 		return err
 	}
 	if q.Objects == 0 {

@@ -11,7 +11,6 @@ import (
 
 	"peer/git"
 	"peer/identity"
-	"peer/wire"
 )
 
 // scrubLook is how often a node looks which replica is due to be checked.
@@ -109,24 +108,7 @@ func (g *group) mend(ctx context.Context) error {
 
 // fetchAll gets all that the published refs and the retired tips reach, and some objects
 // besides, whatever is here.
-func (g *group) fetchAll(ctx context.Context, from identity.PeerID, besides []git.OID) (err error) {
+func (g *group) fetchAll(ctx context.Context, from identity.PeerID, besides []git.OID) error {
 	tips, _ := g.pub.tips(0)
-	req := &wire.Objects{Repo: g.genesis.Repo[:], Genesis: g.genesis.Hash[:], Wants: rawOIDs(unique(slices.Concat(tips, besides)))}
-	s, _, err := g.n.request(ctx, from, &wire.GroupRequest{Kind: &wire.GroupRequest_Objects{Objects: req}})
-	if err != nil {
-		return err
-	}
-	defer func() { endStream(s, err) }()
-	q, err := g.repo.Ingest(ctx, &guarded{Reader: moving{s, hookTimeout}, n: g.n}, git.IngestOptions{MaxBytes: g.n.cfg.PackBytesMax, Sync: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = q.Discard() }() // what stays is swept at the next start
-	if _, err := q.Check(ctx, tips); err != nil {
-		return err
-	}
-	if q.Objects == 0 {
-		return nil
-	}
-	return g.repo.InstallFiles(q.Name, q.PackPath, q.IdxPath)
+	return g.fetchPack(ctx, from, slices.Concat(tips, besides), nil, tips)
 }

@@ -179,7 +179,7 @@ func (n *Node) openGroup(ctx context.Context, repo identity.RepoID) (*group, err
 	if err := g.loadPublished(); err != nil {
 		return nil, err
 	}
-	if err := g.replay(ctx, log, table); err != nil {
+	if err := g.replay(ctx, table); err != nil {
 		return nil, err
 	}
 	return g, nil

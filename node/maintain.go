@@ -135,32 +135,3 @@ func (g *group) named() (map[string]bool, error) {
 		return nil
 	})
 }
-
-// eachEntry reads the log.
-func (g *group) eachEntry(each func(*wire.Entry, *wire.Transaction) error) error {
-	first, err := g.raftLog.FirstIndex()
-	if err != nil {
-		return err
-	}
-	last, err := g.raftLog.LastIndex()
-	if err != nil {
-		return err
-	}
-	for from := first; from <= last; {
-		entries, err := g.raftLog.Entries(from, last+1, 8<<20)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			entry, tx, err := decode(e)
-			if err != nil {
-				return err
-			}
-			if err := each(entry, tx); err != nil {
-				return err
-			}
-		}
-		from += uint64(len(entries))
-	}
-	return nil
-}

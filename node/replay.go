@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	pb "go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 
 	"peer/git"
 	"peer/identity"
@@ -28,32 +27,20 @@ func (g *group) loadPublished() error {
 
 // replay publishes what was applied and perhaps not published before a crash,
 // forces git's refs to the table, and only then sweeps the staging area.
-func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Table) error {
+func (g *group) replay(ctx context.Context, table *replica.Table) error {
 	g.pub = newPublisher(g, table)
 	if table.Tombstone() != nil {
 		g.pub.advance(table.Index()) // its objects may be gone already
 		return nil
 	}
-	first, err := log.FirstIndex()
+	err := g.eachLogged(g.publishedSaved+1, func(e *pb.Entry) error {
+		if err := g.replayEntry(ctx, e, table); err != nil {
+			return fmt.Errorf("replay entry %d: %w", e.GetIndex(), err)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
-	}
-	last, err := log.LastIndex()
-	if err != nil {
-		return err
-	}
-	from := max(first, g.publishedSaved+1)
-	for from <= last {
-		entries, err := log.Entries(from, last+1, 8<<20)
-		if err != nil {
-			return fmt.Errorf("replay from entry %d: %w", from, err)
-		}
-		for _, e := range entries {
-			if err := g.replayEntry(ctx, e, table); err != nil {
-				return fmt.Errorf("replay entry %d: %w", e.GetIndex(), err)
-			}
-		}
-		from += uint64(len(entries))
 	}
 	if err := g.pub.force(table.Index()); err != nil {
 		return err
@@ -66,21 +53,6 @@ func (g *group) replay(ctx context.Context, log replica.Log, table *replica.Tabl
 		return err
 	}
 	return g.staging.sweep(named)
-}
-
-// decode reads an entry and the transaction in it. Raft's own entries are empty.
-func decode(e *pb.Entry) (*wire.Entry, *wire.Transaction, error) {
-	entry, tx := new(wire.Entry), new(wire.Transaction)
-	if e.GetType() != pb.EntryNormal {
-		return entry, tx, nil
-	}
-	if err := proto.Unmarshal(e.GetData(), entry); err != nil {
-		return nil, nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
-	}
-	if err := proto.Unmarshal(entry.GetTransaction().GetBody(), tx); err != nil {
-		return nil, nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
-	}
-	return entry, tx, nil
 }
 
 // replayEntry installs an applied entry's payload again.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -73,7 +72,7 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 	if err := git.MkdirAll(cfg.ReposDir, 0o700); err != nil {
 		return err
 	}
-	if p.store, err = store.Open(store.Options{Dir: filepath.Join(cfg.Home.Dir, "badger"), Logger: cfg.Log}); err != nil {
+	if p.store, err = store.Open(store.Options{Dir: cfg.Home.StorePath(), Logger: cfg.Log}); err != nil {
 		return err
 	}
 	listen := cfg.Listen

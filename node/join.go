@@ -166,6 +166,7 @@ func (g *group) introduceSender(from identity.PeerID, raftID uint64) {
 				return
 			}
 			g.n.meet(g)
+			g.n.cfg.Network.Protect(from, true)
 		})
 	})
 }

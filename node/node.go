@@ -40,6 +40,7 @@ type Node struct {
 	knows   atomic.Uint32 // the newest version of an entry, as others are told
 	loop    loop
 	raftOut senders
+	raftIn  raftStrangers
 	near    neighbours
 	ails    ailments
 	usage   usage

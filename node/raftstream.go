@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -188,27 +189,40 @@ type incoming struct {
 	sleep *wire.Sleep
 }
 
-// serveRaft takes messages from another node. Only nodes that share a group
-// with this one may send any.
+// serveRaft takes messages from another node. One that shares no group with this
+// one is heard too, within narrow limits: it may have a seat of which this member,
+// which is behind, has yet to hear.
 func (n *Node) serveRaft(from identity.PeerID, s wire.Stream) {
 	stop := context.AfterFunc(n.ctx, func() { _ = s.Reset() })
 	defer stop()
+	place := &raftPlace{from: from, reset: func() { _ = s.Reset() }}
+	defer n.raftIn.leave(place)
 	for {
 		frame := new(wire.RaftBatch)
-		if err := wire.ReadFrame(heardStream{s, n, from}, frame, n.raftLimit(from)); err != nil {
+		in := &raftReader{Stream: s, n: n, from: from}
+		most := wire.SnapshotBytesMax
+		if n.sharesGroup(from) {
+			n.raftIn.leave(place)
+		} else {
+			most, in.whole = raftStrangerBytesMax, requestTimeout
+			if oldest := n.raftIn.enter(place); oldest != nil {
+				n.spawn(oldest.reset) // which waits for a host that doesn't read
+			}
+		}
+		if err := wire.ReadFrame(in, frame, most); err != nil {
 			_ = s.Reset()
 			return
 		}
-		in, err := n.unpack(from, frame)
+		messages, err := n.unpack(from, frame)
 		if err != nil {
 			n.log.Warn("malformed raft message", "from", from)
 			_ = s.Reset()
 			return
 		}
 		n.takeBeat(from, frame.GetBeat())
-		if len(in) > 0 {
+		if len(messages) > 0 {
 			n.post(func() {
-				for _, i := range in {
+				for _, i := range messages {
 					i.g.take(from, i)
 				}
 			})
@@ -216,20 +230,95 @@ func (n *Node) serveRaft(from identity.PeerID, s wire.Stream) {
 	}
 }
 
-// heardStream notes each time that bytes come: a large frame on a slow link is
-// no silence.
-type heardStream struct {
+// raftReader reads one frame. It notes each time that bytes come: a large frame on
+// a slow link is no silence. Nothing for idleTimeout is: who has nothing to say for
+// half as long closes its stream, see senderIdle.
+type raftReader struct {
 	wire.Stream
-	n    *Node
-	from identity.PeerID
+	n     *Node
+	from  identity.PeerID
+	whole time.Duration // for all of the frame from when it began, if not zero
+	begun bool
 }
 
-func (s heardStream) Read(p []byte) (int, error) {
-	read, err := s.Stream.Read(p)
-	if read > 0 {
-		s.n.hear(s.from)
+func (r *raftReader) Read(p []byte) (int, error) {
+	if r.whole == 0 || !r.begun {
+		if err := r.SetDeadline(time.Now().Add(idleTimeout)); err != nil {
+			return 0, err
+		}
 	}
+	read, err := r.Stream.Read(p)
+	if read == 0 {
+		return 0, err
+	}
+	r.n.hear(r.from)
+	if r.whole != 0 && !r.begun && err == nil {
+		err = r.SetDeadline(time.Now().Add(r.whole))
+	}
+	r.begun = true
 	return read, err
+}
+
+// What nodes that share no group with this one may have of raft's streams. A node
+// needs one, and another while the first is found to be dead. A frame that holds a
+// beat of leaders or a request for votes, which tell of an unknown seat, is small.
+const (
+	raftStrangersMax     = 64
+	raftPerStrangerMax   = 2
+	raftStrangerBytesMax = 256 << 10
+)
+
+// raftStrangers are the streams of such nodes, the oldest first. A new one is always
+// let in, in the place of another: what it says first may be enough to know its
+// sender, and who is put out and honest opens a stream again.
+type raftStrangers struct {
+	mu     sync.Mutex
+	places []*raftPlace
+}
+
+// raftPlace is a stream's.
+type raftPlace struct {
+	from  identity.PeerID
+	reset func()
+	out   bool // it is being reset
+}
+
+// enter makes sure that a stream has a place, and says which one has none any more.
+func (s *raftStrangers) enter(p *raftPlace) (out *raftPlace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.out || slices.Contains(s.places, p) {
+		return nil
+	}
+	var own []*raftPlace
+	for _, other := range s.places {
+		if other.from == p.from {
+			own = append(own, other)
+		}
+	}
+	switch {
+	case len(own) >= raftPerStrangerMax:
+		out = own[0]
+	case len(s.places) >= raftStrangersMax:
+		out = s.places[0]
+	}
+	if out != nil {
+		out.out = true
+		s.remove(out)
+	}
+	s.places = append(s.places, p)
+	return out
+}
+
+func (s *raftStrangers) leave(p *raftPlace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.remove(p)
+}
+
+// remove forgets a place. The caller holds mu.
+func (s *raftStrangers) remove(p *raftPlace) {
+	s.places = slices.DeleteFunc(s.places, func(other *raftPlace) bool { return other == p })
 }
 
 // unpack decodes a frame. What is about groups that this node does not have, or
@@ -269,12 +358,4 @@ func (g *group) take(from identity.PeerID, i incoming) {
 	default:
 		g.wake()
 	}
-}
-
-// raftLimit is how large a frame from may send: snapshots come from members only.
-func (n *Node) raftLimit(from identity.PeerID) int {
-	if n.sharesGroup(from) {
-		return wire.SnapshotBytesMax
-	}
-	return wire.RequestBytesMax
 }

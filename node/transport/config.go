@@ -61,6 +61,9 @@ type Config struct {
 	// StreamsPerPeer and StreamsTotal bound the streams that handlers serve
 	// at once. Zero: DefaultStreamsPerPeer and DefaultStreamsTotal.
 	StreamsPerPeer, StreamsTotal int
+	// StreamsStrangers is how many of StreamsTotal hosts may take together that are
+	// not protected. Zero: DefaultStreamsStrangers, or all if that is more.
+	StreamsStrangers int
 
 	// Logger hears of what happens. Nil: nobody does.
 	Logger *slog.Logger
@@ -71,10 +74,11 @@ type Config struct {
 // seconds keeps its connections and a pack in flight is not lost. Closed
 // sockets, the common death, are noticed at once regardless.
 const (
-	DefaultKeepAlive      = 5 * time.Second
-	DefaultWriteTimeout   = 10 * time.Second
-	DefaultStreamsPerPeer = 256
-	DefaultStreamsTotal   = 2048
+	DefaultKeepAlive        = 5 * time.Second
+	DefaultWriteTimeout     = 10 * time.Second
+	DefaultStreamsPerPeer   = 256
+	DefaultStreamsTotal     = 2048
+	DefaultStreamsStrangers = DefaultStreamsTotal / 2
 )
 
 // DefaultListen is every interface, any free port; QUIC too unless the network is closed.
@@ -115,6 +119,9 @@ func (c *Config) check() (listen []ma.Multiaddr, boot map[peer.ID]peer.AddrInfo,
 	}
 	if c.StreamsTotal <= 0 {
 		c.StreamsTotal = DefaultStreamsTotal
+	}
+	if c.StreamsStrangers <= 0 {
+		c.StreamsStrangers = min(DefaultStreamsStrangers, c.StreamsTotal)
 	}
 	for _, s := range c.Listen {
 		a, err := ma.NewMultiaddr(s)

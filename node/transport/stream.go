@@ -61,12 +61,13 @@ func (s *stream) finish() {
 func (t *Transport) Handle(protocol string, h func(from identity.PeerID, s wire.Stream)) {
 	t.host.SetStreamHandler(t.names.protocol(protocol), func(raw network.Stream) {
 		from := raw.Conn().RemotePeer()
-		if err := t.streams.enter(from); err != nil {
+		leave, err := t.streams.enter(from, t.isProtected(from))
+		if err != nil {
 			t.log.Debug("stream refused", "protocol", protocol, "peer", from.String(), "error", err)
 			_ = raw.ResetWithError(network.StreamResourceLimitExceeded)
 			return
 		}
-		defer t.streams.leave(from)
+		defer leave()
 		s := &stream{Stream: raw}
 		defer s.finish()
 		defer func() {
@@ -79,41 +80,51 @@ func (t *Transport) Handle(protocol string, h func(from identity.PeerID, s wire.
 	})
 }
 
-// streamLimits counts the handlers that run.
+// streamLimits counts the handlers that run. Keys cost nothing, so a limit for each
+// host is none for strangers: together they leave room for hosts that are protected.
 type streamLimits struct {
-	perPeer, total int
+	perPeer, strangers, total int
 
-	mu     sync.Mutex
-	closed bool
-	all    int
-	of     map[peer.ID]int
-	idle   *sync.Cond
+	mu      sync.Mutex
+	closed  bool
+	all     int
+	strange int
+	of      map[peer.ID]int
+	idle    *sync.Cond
 }
 
-func newStreamLimits(perPeer, total int) *streamLimits {
-	l := &streamLimits{perPeer: perPeer, total: total, of: make(map[peer.ID]int)}
+func newStreamLimits(perPeer, strangers, total int) *streamLimits {
+	l := &streamLimits{perPeer: perPeer, strangers: strangers, total: total, of: make(map[peer.ID]int)}
 	l.idle = sync.NewCond(&l.mu)
 	return l
 }
 
-func (l *streamLimits) enter(id peer.ID) error {
+// enter gives a place to a stream, which stays what it was when its host is
+// protected later, or no longer.
+func (l *streamLimits) enter(id peer.ID, protected bool) (leave func(), err error) {
+	strange := 1
+	if protected {
+		strange = 0
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.closed:
-		return ErrClosed
-	case l.all >= l.total || l.of[id] >= l.perPeer:
-		return errTooManyStreams
+		return nil, ErrClosed
+	case l.all >= l.total || l.of[id] >= l.perPeer || !protected && l.strange >= l.strangers:
+		return nil, errTooManyStreams
 	}
 	l.all++
+	l.strange += strange
 	l.of[id]++
-	return nil
+	return func() { l.leave(id, strange) }, nil
 }
 
-func (l *streamLimits) leave(id peer.ID) {
+func (l *streamLimits) leave(id peer.ID, strange int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all--
+	l.strange -= strange
 	if l.of[id]--; l.of[id] == 0 {
 		delete(l.of, id)
 	}

@@ -92,6 +92,50 @@ func TestStreamLimits(t *testing.T) {
 	}
 }
 
+// Strangers, whose keys cost nothing, leave places for hosts that are protected.
+func TestStrangersLeavePlacesForMembers(t *testing.T) {
+	const perPeer, strangers = 2, 8
+	a := start(t, config(t, func(c *Config) {
+		c.StreamsPerPeer, c.StreamsTotal, c.StreamsStrangers = perPeer, perPeer*strangers, perPeer*strangers/2
+	}))
+	release := make(chan struct{})
+	a.Handle("raft/1", func(_ identity.PeerID, s wire.Stream) {
+		_, _ = io.ReadFull(s, make([]byte, 1))
+		_, _ = s.Write([]byte("."))
+		<-release
+		s.Close()
+	})
+	a.Handle("group/1", echo)
+	defer close(release)
+	in := 0
+	for range strangers {
+		b := start(t, config(t, bootstrap(a)))
+		for range perPeer {
+			s, err := b.Open(t.Context(), a.Self(), "raft/1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = s.Reset() })
+			_ = s.SetDeadline(time.Now().Add(15 * time.Second))
+			_, _ = s.Write([]byte("."))
+			if _, err = io.ReadFull(s, make([]byte, 1)); err == nil {
+				in++
+			}
+		}
+	}
+	if want := perPeer * strangers / 2; in != want {
+		t.Errorf("strangers hold %d places, want %d", in, want)
+	}
+	member := start(t, config(t, bootstrap(a)))
+	if got, err := ask(t, member, a, "group/1", "a request"); err == nil {
+		t.Errorf("one more stranger gets %q", got)
+	}
+	a.Protect(member.Self(), true)
+	if got, err := ask(t, member, a, "group/1", "a request"); err != nil || got != "a request" {
+		t.Errorf("a member gets %q, %v", got, err)
+	}
+}
+
 // A host that opens streams and says nothing holds places only until the
 // handler's deadline, and never delays Close.
 func TestSilentStream(t *testing.T) {

@@ -67,7 +67,7 @@ func New(ctx context.Context, cfg Config) (*Transport, error) {
 	}
 	t := &Transport{
 		cfg: cfg, log: cfg.Logger, parts: parts, boot: boot,
-		streams: newStreamLimits(cfg.StreamsPerPeer, cfg.StreamsTotal),
+		streams: newStreamLimits(cfg.StreamsPerPeer, cfg.StreamsStrangers, cfg.StreamsTotal),
 		found:   newSearches(),
 	}
 	delete(t.boot, parts.id)
@@ -201,14 +201,21 @@ func (t *Transport) Addr(id identity.PeerID) string {
 	return ""
 }
 
-// Protect keeps the connection to id when there are too many, or no longer.
+// protectedTag marks in the connection manager whom the caller protects.
+const protectedTag = "caller"
+
+// Protect keeps the connection to id, and places for its streams, when there are
+// too many, or no longer.
 func (t *Transport) Protect(id identity.PeerID, keep bool) {
-	const tag = "caller"
 	if keep {
-		t.host.ConnManager().Protect(peer.ID(id), tag)
+		t.host.ConnManager().Protect(peer.ID(id), protectedTag)
 	} else {
-		t.host.ConnManager().Unprotect(peer.ID(id), tag)
+		t.host.ConnManager().Unprotect(peer.ID(id), protectedTag)
 	}
+}
+
+func (t *Transport) isProtected(id peer.ID) bool {
+	return t.host.ConnManager().IsProtected(id, protectedTag)
 }
 
 // OnPeer has f called when the first connection to a host is made and when

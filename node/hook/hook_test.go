@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"peer/wire"
@@ -240,36 +241,37 @@ func TestSilentReceiverHoldsUpNobody(t *testing.T) {
 
 func TestFewAtATime(t *testing.T) {
 	t.Parallel()
-	s := newSource()
-	k, _ := open(t, s, newDisk(), nil)
-	var inside atomic.Int32
-	free := make(chan struct{})
-	r := receive(t, func(got) int {
-		inside.Add(1)
-		<-free
-		return http.StatusOK
-	})
-	const hooks = 2 * deliveriesMax
-	for i := range hooks {
-		add(t, k, fmt.Sprint(r.URL, "/", i), Push)
-	}
-	s.push()
-	await := func(what string, n func() int, want int) {
-		eventually(t, func() string {
-			if have := n(); have < want {
-				return fmt.Sprintf("%s: %d of %d", what, have, want)
-			}
-			return ""
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		k, _ := open(t, s, newDisk(), nil)
+		var came atomic.Int32
+		free := make(chan struct{})
+		k.within.http.Transport = roundTrip(func(*http.Request) (*http.Response, error) {
+			came.Add(1)
+			<-free
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
 		})
-	}
-	await("under way", func() int { return int(inside.Load()) }, deliveriesMax)
-	time.Sleep(50 * time.Millisecond) // for those that should not come
-	if n := inside.Load(); n != deliveriesMax {
-		t.Errorf("%d at a time", n)
-	}
-	close(free)
-	await("told", func() int { return len(r.indexes()) }, hooks)
+		const hooks = 2 * deliveriesMax
+		for i := range hooks {
+			add(t, k, fmt.Sprint("http://127.0.0.1/", i), Push)
+		}
+		s.push()
+		synctest.Wait()
+		if n := came.Load(); n != deliveriesMax {
+			t.Errorf("%d at a time", n)
+		}
+		close(free)
+		synctest.Wait()
+		if n := came.Load(); n != hooks {
+			t.Errorf("%d of %d were told", n, hooks)
+		}
+	})
 }
+
+// roundTrip stands in for the network.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestPrivateAddresses(t *testing.T) {
 	t.Parallel()

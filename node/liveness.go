@@ -73,7 +73,7 @@ func (n *Node) peerChanged(peer identity.PeerID, connected bool) {
 			return
 		}
 		n.log.Info("node dropped", "peer", peer)
-		n.post(func() { n.forget(peer, campaignBase) })
+		n.post(func() { n.peerLost(peer, campaignBase) })
 	})
 }
 
@@ -111,8 +111,8 @@ func (n *Node) interrupted(peer identity.PeerID) {
 	}
 }
 
-// forget has the groups that peer led look for another leader.
-func (n *Node) forget(peer identity.PeerID, base time.Duration) {
+// peerLost has the groups that peer led look for another leader.
+func (n *Node) peerLost(peer identity.PeerID, base time.Duration) {
 	for _, g := range n.allGroups() {
 		if _, ok := g.members().Member(peer); !ok || g.problem != nil {
 			continue

@@ -224,7 +224,7 @@ func (n *Node) beaten(from identity.PeerID, nb *neighbour, run uint64, trip int6
 	before := nb.run
 	if nb.run = run; before != 0 && before != run {
 		n.log.Info("node was started again", "peer", from)
-		n.forget(from, greetingGrace)
+		n.peerLost(from, greetingGrace)
 		n.greeted(from)
 	}
 }
@@ -254,6 +254,6 @@ func (n *Node) listen() {
 		if n.cfg.Network.IsConnected(id) {
 			n.log.Info("node fell silent", "peer", id, "ticks", nb.pulse.Patience())
 		}
-		n.forget(id, silenceBase(n.cfg.Tick))
+		n.peerLost(id, silenceBase(n.cfg.Tick))
 	}
 }

@@ -94,7 +94,7 @@ func (n *Node) drain() {
 
 func (n *Node) tick() {
 	n.loop.ticks++
-	n.listen()
+	n.countSilence()
 	for g := range n.loop.awake {
 		if g.problem != nil || n.group(g.genesis.Repo) != g {
 			delete(n.loop.awake, g)

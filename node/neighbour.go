@@ -233,8 +233,8 @@ func (n *Node) beaten(from identity.PeerID, nb *neighbour, run uint64, trip int6
 // tick later.
 func silenceBase(tick time.Duration) time.Duration { return min(tick/2, campaignStep) }
 
-// listen counts one tick of silence for every neighbour that said nothing.
-func (n *Node) listen() {
+// countSilence counts one tick of silence for every neighbour that said nothing.
+func (n *Node) countSilence() {
 	if n.loop.ticks%neighboursTicks == 0 {
 		n.parted()
 	}

@@ -161,7 +161,7 @@ func (n *Node) joinTopic(g *group, joined map[identity.RepoID]func()) {
 	}
 	leave, err := n.cfg.Network.Join(topicOf(g.genesis.Repo), validate, func(_ identity.PeerID, data []byte) {
 		if now := n.group(g.genesis.Repo); now != nil { // another one, where this node took another seat
-			n.heard(now, data)
+			n.takeHint(now, data)
 		}
 	})
 	if err != nil {
@@ -171,10 +171,10 @@ func (n *Node) joinTopic(g *group, joined map[identity.RepoID]func()) {
 	joined[g.genesis.Repo] = leave
 }
 
-// heard takes another member's hint, which was checked before it was relayed. It is
+// takeHint takes another member's hint, which was checked before it was relayed. It is
 // no evidence for the group itself, but a reason to ask: the last entry of a quiet
 // group is followed by none.
-func (n *Node) heard(g *group, data []byte) {
+func (n *Node) takeHint(g *group, data []byte) {
 	record, hint := new(wire.HintRecord), new(wire.Hint)
 	if proto.Unmarshal(data, record) != nil || proto.Unmarshal(record.GetHint().GetBody(), hint) != nil {
 		return

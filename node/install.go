@@ -73,7 +73,7 @@ func (p *publisher) source(signer, id []byte, pl *wire.Payload) (write func() er
 	if repo.HasPack(pl.GetName()) {
 		p.reused[pl.GetName()] = true
 	}
-	p.crowd()
+	p.countPack()
 	if len(pl.GetInlinePack()) > 0 {
 		return func() error { return repo.InstallPack(pl.GetName(), pl.GetInlinePack(), pl.GetInlineIdx()) }
 	}
@@ -97,12 +97,12 @@ func (p *publisher) present(ctx context.Context, pl *wire.Payload, news []git.OI
 	return nil
 }
 
-// crowdedPacks is how many new packs have the others of their repository joined
+// toJoinPacks is how many new packs have the others of their repository joined
 // without waiting for the next round: each process of git looks into all of them.
-const crowdedPacks = 64
+const toJoinPacks = 64
 
-// crowd counts a pack that arrives.
-func (p *publisher) crowd() {
+// countPack counts a pack that arrives.
+func (p *publisher) countPack() {
 	p.arrived++
 	p.askToJoin()
 }
@@ -118,11 +118,11 @@ func (p *publisher) countPacks() error {
 
 // askToJoin has the packs joined where many arrived.
 func (p *publisher) askToJoin() {
-	if p.arrived < crowdedPacks {
+	if p.arrived < toJoinPacks {
 		return
 	}
 	select {
-	case p.g.n.crowded <- p.g:
+	case p.g.n.toJoin <- p.g:
 		p.arrived = 0
 	default: // the next pack asks again
 	}

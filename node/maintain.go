@@ -10,8 +10,8 @@ import (
 	"peer/wire"
 )
 
-// crowdedQueued is how many repositories may wait for their packs to be joined.
-const crowdedQueued = 16
+// toJoinQueued is how many repositories may wait for their packs to be joined.
+const toJoinQueued = 16
 
 func (n *Node) maintainLoop() {
 	ticker := time.NewTicker(n.cfg.MaintainEvery)
@@ -19,7 +19,7 @@ func (n *Node) maintainLoop() {
 	for {
 		select {
 		case <-ticker.C:
-		case g := <-n.crowded:
+		case g := <-n.toJoin:
 			n.repack(g)
 			continue
 		case <-n.ctx.Done():

@@ -54,8 +54,8 @@ type Node struct {
 	// fresh tells the announcer of groups that others should hear of soon. When
 	// it is full they wait for their turn.
 	fresh chan *group
-	// crowded tells the maintainer of groups that got many packs.
-	crowded chan *group
+	// toJoin tells the maintainer of groups that got many packs.
+	toJoin chan *group
 	// missed are the repositories whose group is being asked for.
 	missed sync.Map
 	// founding keeps two requests from founding the same group at once.
@@ -85,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		servedPacks: make(chan struct{}, largePushesMax),
 		verifying:   make(chan struct{}, 1),
 		fresh:       make(chan *group, freshQueued),
-		crowded:     make(chan *group, crowdedQueued),
+		toJoin:      make(chan *group, toJoinQueued),
 		groups:      map[identity.RepoID]*group{},
 		broken:      map[identity.RepoID]*broken{},
 	}

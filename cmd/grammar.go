@@ -28,7 +28,7 @@ type grammar struct {
 	Why    whyCmd    `cmd:"" group:"repo" help:"Say who leads, lags or is silent, and why a push would be refused now."`
 
 	Mirror mirrorCmd `cmd:"" group:"repo" help:"Keep a repository and one elsewhere alike."`
-	Repo   repoCmd   `cmd:"" group:"repo" help:"Look at repositories, and lock them."`
+	Repo   repoCmd   `cmd:"" group:"repo" help:"Look at repositories, and say who may do what, where they live, and when they end."`
 
 	Hook hookCmd `cmd:"" group:"repo" help:"Have this node tell others over HTTP what happens to repositories."`
 

@@ -8,10 +8,8 @@ import (
 	"peer/identity"
 	"peer/node/control"
 	"peer/node/control/pb"
+	"peer/replica"
 )
-
-// replicasMax bounds --replicas: beyond it each push costs more than it gains.
-const replicasMax = 15
 
 type initCmd struct {
 	Name          string `arg:"" help:"Name of the repository."`
@@ -23,7 +21,7 @@ type initCmd struct {
 
 // initFlags are those of every command that creates a repository.
 type initFlags struct {
-	Replicas int      `help:"How many replicas, an odd number; by default 3, or as many as there are nodes." placeholder:"N"`
+	Replicas int      `help:"How many replicas: an odd number, 7 at most; by default 3, or as many as --on names." placeholder:"N"`
 	On       []string `help:"The nodes that are to hold it, by peer ID, did:key or petname." placeholder:"NODE,…"`
 	Private  bool     `help:"Keep it from all but those who get a role, and the nodes that hold it. For ever."`
 }
@@ -83,8 +81,8 @@ func (c *initCmd) request(ctx context.Context, home *Home, tree *workTree) (*pb.
 	if f, err := home.former(); err != nil || f.Repos[c.Name] != "" {
 		return nil, cmp.Or(err, hinted(fmt.Errorf("you have a repository called %s, which a key founded that you had before", c.Name), "take another name: peer init "+c.Name+"2"))
 	}
-	if c.Replicas < 0 || c.Replicas > replicasMax || c.Replicas != 0 && c.Replicas%2 == 0 {
-		return nil, usage("3 replicas go on when one is lost, 5 when two are", "--replicas: want an odd number up to %d, not %d", replicasMax, c.Replicas)
+	if c.Replicas < 0 || c.Replicas > replica.MembersMax || c.Replicas != 0 && c.Replicas%2 == 0 {
+		return nil, usage("3 replicas go on when one is lost, 5 when two are", "--replicas: want an odd number up to %d, not %d", replica.MembersMax, c.Replicas)
 	}
 	q := &pb.InitRequest{Name: c.Name, Replicas: uint32(c.Replicas), ObjectFormat: c.ObjectFormat, DefaultBranch: c.DefaultBranch, Private: c.Private}
 	for _, node := range c.On {

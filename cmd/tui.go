@@ -94,6 +94,11 @@ func exitCode(err error) int {
 	if errors.As(err, &f) && f.exit != 0 {
 		return f.exit
 	}
+	// NB: first, since it wraps what the last attempt ended with.
+	var unknown *unknownOutcome
+	if errors.As(err, &unknown) {
+		return exitUnknown
+	}
 	if errors.Is(err, control.ErrNotRunning) {
 		return exitNotRunning
 	}

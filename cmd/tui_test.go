@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"peer/node/control"
@@ -15,6 +16,9 @@ import (
 func TestReport(t *testing.T) {
 	refused := func(code wire.FailureCode) *control.Error {
 		return &control.Error{Code: code, Message: "no", Hint: "yes"}
+	}
+	unknown := func(last string) string {
+		return "peer: error: push to demo: transaction ab was sent, and whether it was committed is not known (" + last + ")\n"
 	}
 	const both = "peer: error: no\npeer: hint: yes\n"
 	for _, tc := range []struct {
@@ -32,6 +36,9 @@ func TestReport(t *testing.T) {
 		{refused(wire.FailureCode_FAILURE_BUSY), 6, both},
 		{refused(wire.FailureCode_FAILURE_DISK), 1, both},
 		{&control.Error{Code: wire.FailureCode_FAILURE_NO_QUORUM, Message: "no", Unknown: true}, 7, "peer: error: no\n"},
+		{hinted(&unknownOutcome{name: "demo", id: []byte{0xab}, last: context.DeadlineExceeded}, "again"), 7, unknown("context deadline exceeded") + "peer: hint: again\n"},
+		{fmt.Errorf("no: %w", &unknownOutcome{name: "demo", id: []byte{0xab}, last: refused(wire.FailureCode_FAILURE_NO_QUORUM)}), 7, strings.Replace(unknown("no"), "push", "no: push", 1) + "peer: hint: yes\n"},
+		{&unknownOutcome{name: "demo", id: []byte{0xab}, last: control.ErrNotRunning}, 7, unknown(control.ErrNotRunning.Error())},
 		{fmt.Errorf("no: %w", context.DeadlineExceeded), 6, "peer: error: no: context deadline exceeded\n"},
 		{context.Canceled, 1, "peer: error: context canceled\n"},
 		{exitStatus(42), 42, ""},

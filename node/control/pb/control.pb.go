@@ -336,7 +336,7 @@ func (x *ConnectedPeer) GetAddr() string {
 type InitRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Replicas      uint32                 `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"`                               // 0: three, or as many as there are
+	Replicas      uint32                 `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"`                               // 0: three, or as many as on names
 	On            []string               `protobuf:"bytes,3,rep,name=on,proto3" json:"on,omitempty"`                                            // peer IDs; empty: placement chooses
 	ObjectFormat  string                 `protobuf:"bytes,4,opt,name=object_format,json=objectFormat,proto3" json:"object_format,omitempty"`    // empty: sha1
 	DefaultBranch string                 `protobuf:"bytes,5,opt,name=default_branch,json=defaultBranch,proto3" json:"default_branch,omitempty"` // empty: main
@@ -1804,7 +1804,7 @@ func (x *Policy) GetProtections() []*Protection {
 type Grant struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`   // did:key
-	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // owner, maintainer, writer, reader; in a request also none
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // owner, maintainer, writer, reader; in a request also none, in an answer revoked
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

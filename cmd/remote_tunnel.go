@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -42,18 +43,18 @@ func (r *remoteHelper) connect(ctx context.Context, service string) (done bool, 
 		s.abort()
 		return true, err
 	}
-	return true, r.tunnel(ctx, s, listing)
+	return true, r.tunnel(ctx, s, intent, listing)
 }
 
 // tunnel copies both ways until the replica has said all. When the stream
 // breaks it returns at once, for git would wait for ever for an answer to its
 // next request. The goroutine that reads from git can't be interrupted there,
-// and ends with the process. Where there is a listing, that is what git is told,
-// and the replica speaks only when git asked it for something else.
-func (r *remoteHelper) tunnel(ctx context.Context, s *session, listing *git.Listing) error {
+// and ends with the process. In a fetch the replica speaks only when git asked it
+// for something, and where there is a listing that is what git is told.
+func (r *remoteHelper) tunnel(ctx context.Context, s *session, intent wire.Intent, listing *git.Listing) error {
 	copied := make(chan error, 1)
-	if listing != nil {
-		go func() { copied <- r.speak(s, *listing) }()
+	if intent == wire.Intent_INTENT_FETCH {
+		go func() { copied <- r.speak(s, listing) }()
 	} else {
 		go func() {
 			// The bytes that follow the connect line may lie in the reader already.
@@ -80,14 +81,18 @@ func (r *remoteHelper) tunnel(ctx context.Context, s *session, listing *git.List
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		var breach *git.BreachError
+		if errors.As(err, &breach) {
+			return fmt.Errorf("%s: %w", r.client.address.Name, &protocolError{breach.Why})
+		}
 		return fmt.Errorf("%s: the connection to the replica broke: %w", r.client.address.Name, err)
 	}
 	s.close()
 	return nil
 }
 
-// speak has git speak to the replica, for all but the refs.
-func (r *remoteHelper) speak(s *session, listing git.Listing) error {
+// speak has git speak to the replica; where there is a listing, for all but the refs.
+func (r *remoteHelper) speak(s *session, listing *git.Listing) error {
 	if err := git.AnswerLsRefs(r.in.in, s.stream, s.stream, r.out, listing); err != nil {
 		return err
 	}

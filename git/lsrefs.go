@@ -18,14 +18,16 @@ type answering struct {
 	git, server *PktReader
 	toGit       *bufio.Writer
 	toServer    io.Writer
-	listing     Listing
+	listing     *Listing
 }
 
 // AnswerLsRefs has git speak to an upload-pack of version 2, and answers its requests to
 // list refs with l, whose refs are in the order of their names. So git is told of the refs
 // that somebody has checked, whatever the server lists, and however: the server speaks
-// when it was asked, in that version, and may not offer to look up refs in other ways.
-func AnswerLsRefs(git io.Reader, toServer io.Writer, server io.Reader, toGit io.Writer, l Listing) error {
+// when it was asked, in that version, may not offer to look up refs in other ways, and
+// answers a fetch with what git asked for. Without l, the server lists. What it may not
+// do is a *BreachError.
+func AnswerLsRefs(git io.Reader, toServer io.Writer, server io.Reader, toGit io.Writer, l *Listing) error {
 	a := &answering{
 		git: NewPktReader(git), server: NewPktReader(server),
 		toGit: bufio.NewWriterSize(toGit, pktHeaderBytes+PktPayloadMax), toServer: toServer, listing: l,
@@ -41,17 +43,29 @@ func AnswerLsRefs(git io.Reader, toServer io.Writer, server io.Reader, toGit io.
 		switch {
 		case err != nil:
 			err = fmt.Errorf("from git: %w", err)
-		case q.lists:
+		case q.lists && a.listing != nil:
 			err = a.list(q)
 		default:
-			if err = passRequest(q, a.git, a.toServer); err == nil && !q.bye {
-				err = passResponse(a.server, a.toGit, "the server", "git")
-			}
+			err = a.pass(q)
 		}
 		if err != nil || q.bye {
 			return err
 		}
 	}
+}
+
+// pass passes on a request and its answer. Nothing but listings and fetches is offered, so
+// what is no listing is read as a fetch's answer is.
+func (a *answering) pass(q request) error {
+	wants, err := passRequest(q, a.git, a.toServer)
+	if err != nil || q.bye {
+		return err
+	}
+	check := (&fetchAnswer{wants: wants}).check
+	if q.lists {
+		check = nil
+	}
+	return passResponse(a.server, a.toGit, "the server", "git", check)
 }
 
 // passOffer passes on what the server can do, up to a flush.
@@ -62,10 +76,10 @@ func (a *answering) passOffer() error {
 			return fmt.Errorf("from the server: %w", noEOF(err))
 		}
 		if size += len(pkt.Raw); size > commandBytesMax {
-			return fmt.Errorf("the server offers more than %d bytes", commandBytesMax)
+			return breach("the server offers more than %d bytes", commandBytesMax)
 		}
 		if n == 0 && string(pkt.Payload()) != "version 2\n" {
-			return fmt.Errorf("the server says %.100q instead of git's protocol of version 2", pkt.Payload())
+			return breach("the server says %.100q instead of git's protocol of version 2", pkt.Payload())
 		}
 		switch pkt.Kind {
 		case PktFlush:
@@ -76,43 +90,50 @@ func (a *answering) passOffer() error {
 				_, _ = a.toGit.Write(AppendPkt(nil, []byte(line))) // Flush tells
 			}
 		default:
-			return fmt.Errorf("the server offers %.100q", pkt.Raw)
+			return breach("the server offers %.100q", pkt.Raw)
 		}
 	}
 }
+
+// fetchFeatures are those of a fetch that git may hear of. Others would have it take refs
+// from the server (ref-in-want), packs from anywhere (packfile-uris), or an answer in which
+// the sections can't be told apart here (sideband-all); git asks for none that it did not
+// hear of.
+var fetchFeatures = []string{"shallow", "filter", "wait-for-done"}
 
 // harmless is an offer without what would have git take refs from the server: names that
 // the server looks up as it fetches, and bundles, which bring refs of their own.
 func harmless(offer string) string {
 	offer, _, _ = strings.Cut(offer, "\x00") // as C reads it
 	switch name, value, _ := strings.Cut(strings.TrimSuffix(offer, "\n"), "="); name {
-	case "version 2", "agent", "ls-refs", "server-option", "object-format", "object-info", "session-id":
+	case "version 2", "agent", "ls-refs", "server-option", "object-format", "session-id":
 		return offer
 	case "fetch":
-		features := slices.DeleteFunc(strings.Fields(value), func(f string) bool { return strings.HasPrefix(f, "ref-in-want") })
+		features := slices.DeleteFunc(strings.Fields(value), func(f string) bool { return !slices.Contains(fetchFeatures, f) })
 		return "fetch=" + strings.Join(features, " ") + "\n"
 	}
 	return ""
 }
 
 // passRequest passes on the rest of a request that was begun, as it comes.
-func passRequest(q request, client *PktReader, server io.Writer) error {
+func passRequest(q request, client *PktReader, server io.Writer) (wants fetchWants, err error) {
 	out := bufio.NewWriterSize(server, 64<<10)
 	_, _ = out.Write(q.raw) // Flush tells
 	for !q.whole {
 		if !client.ready() {
 			if err := out.Flush(); err != nil {
-				return err
+				return wants, err
 			}
 		}
 		pkt, err := client.Next()
 		if err != nil {
-			return errors.Join(fmt.Errorf("from git: %w", noEOF(err)), out.Flush())
+			return wants, errors.Join(fmt.Errorf("from git: %w", noEOF(err)), out.Flush())
 		}
 		_, _ = out.Write(pkt.Raw)
+		wants.note(pkt)
 		q.whole = pkt.Kind == PktFlush
 	}
-	return out.Flush()
+	return wants, out.Flush()
 }
 
 // lsRefsArgs is what git wants to see of the refs.
@@ -135,7 +156,7 @@ func (a *answering) list(q request) error {
 			args.add(strings.TrimSuffix(string(pkt.Payload()), "\n"))
 		}
 	}
-	args.write(a.toGit, a.listing)
+	args.write(a.toGit, *a.listing)
 	_, _ = a.toGit.WriteString(FlushPkt)
 	return a.toGit.Flush()
 }

@@ -43,7 +43,7 @@ func TestAnswerLsRefs(t *testing.T) {
 			} {
 				request := lsRefsRequest(f, args...)
 				var ours, theirs, passed bytes.Buffer
-				if err := AnswerLsRefs(bytes.NewReader(request), &passed, strings.NewReader(offer("ls-refs=unborn", "fetch")), &ours, l); err != nil {
+				if err := AnswerLsRefs(bytes.NewReader(request), &passed, strings.NewReader(offer("ls-refs=unborn", "fetch")), &ours, &l); err != nil {
 					t.Fatal(err)
 				}
 				server := w.cmd("upload-pack", "--strict", r.Dir())
@@ -76,8 +76,12 @@ func offer(lines ...string) string {
 func TestOffers(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ said, passed, fails string }{
-		"plain":             {said: offer("agent=git/2", "ls-refs", "fetch=shallow filter"), passed: offer("agent=git/2", "ls-refs", "fetch=shallow filter")},
-		"names at a fetch":  {said: offer("fetch=ref-in-want shallow\tref-in-want=1"), passed: offer("fetch=shallow")},
+		"plain":            {said: offer("agent=git/2", "ls-refs", "fetch=shallow filter"), passed: offer("agent=git/2", "ls-refs", "fetch=shallow filter")},
+		"names at a fetch": {said: offer("fetch=ref-in-want shallow\tref-in-want=1"), passed: offer("fetch=shallow")},
+		"all that there is": {
+			said:   offer("fetch=shallow wait-for-done filter ref-in-want sideband-all packfile-uris what=ever shallow2", "object-info", "session-id=1"),
+			passed: offer("fetch=shallow wait-for-done filter", "session-id=1"),
+		},
 		"bundles, and more": {said: offer("bundle-uri", "what=x", "fetch\x00=x", "server-option"), passed: string(AppendPkt(AppendPkt(AppendPkt(nil, []byte("version 2\n")), []byte("fetch=\n")), []byte("server-option\n"))) + FlushPkt},
 		"out of turn":       {said: offer("fetch") + offer(strings.Repeat("0", 40)+" refs/heads/main"), passed: offer("fetch=")},
 		"version 1":         {said: strings.Replace(offer(), "version 2", "version 1", 1), fails: "instead of git's protocol of version 2"},
@@ -88,7 +92,7 @@ func TestOffers(t *testing.T) {
 		"for ever":          {said: offer(slices.Repeat([]string{strings.Repeat("x", 1000)}, 100)...), fails: "more than"},
 	} {
 		var told bytes.Buffer
-		err := AnswerLsRefs(strings.NewReader(""), io.Discard, strings.NewReader(c.said), &told, Listing{})
+		err := AnswerLsRefs(strings.NewReader(""), io.Discard, strings.NewReader(c.said), &told, &Listing{})
 		if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) || told.String() != c.passed {
 			t.Errorf("%s: %v, and git is told\n%q, want\n%q", name, err, told.String(), c.passed)
 		}
@@ -107,8 +111,8 @@ func FuzzAnswerLsRefs(f *testing.F) {
 	l := Listing{Head: "refs/heads/main", Refs: []Ref{{Name: "refs/heads/main", OID: objectID(SHA1, "blob", nil)}}}
 	f.Fuzz(func(t *testing.T, said []byte) {
 		var passed, told bytes.Buffer
-		server := strings.NewReader(offer("fetch") + strings.Repeat(FlushPkt, len(said)))
-		if err := AnswerLsRefs(bytes.NewReader(said), &passed, server, &told, l); err != nil {
+		server := strings.NewReader(offer("fetch") + strings.Repeat(string(AppendPkt(nil, []byte("acknowledgments\n")))+FlushPkt, len(said)))
+		if err := AnswerLsRefs(bytes.NewReader(said), &passed, server, &told, &l); err != nil {
 			return
 		}
 		if !bytes.Contains(said, []byte("command=ls-refs")) && passed.Len() != len(said) && !bytes.HasPrefix(said, passed.Bytes()) {

@@ -140,11 +140,12 @@ func (s *server) forward(q request, client *PktReader, to *bufio.Writer) error {
 // passResponse passes on lines up to and including a flush, or up to the child's
 // end.
 func (s *server) passResponse(to *bufio.Writer) error {
-	return passResponse(s.child, to, "git", "client")
+	return passResponse(s.child, to, "git", "client", nil)
 }
 
-// passResponse is errChildEnded where the lines end without a flush.
-func passResponse(from *PktReader, to *bufio.Writer, source, sink string) error {
+// passResponse is errChildEnded where the lines end without a flush. A line that check
+// refuses, where there is one, is not passed on, nor is what follows.
+func passResponse(from *PktReader, to *bufio.Writer, source, sink string, check func(Pkt) error) error {
 	for {
 		pkt, err := from.Next()
 		if errors.Is(err, io.EOF) {
@@ -152,6 +153,11 @@ func passResponse(from *PktReader, to *bufio.Writer, source, sink string) error 
 		}
 		if err != nil {
 			return errors.Join(to.Flush(), fmt.Errorf("from %s: %w", source, err))
+		}
+		if check != nil {
+			if err := check(pkt); err != nil {
+				return errors.Join(to.Flush(), err)
+			}
 		}
 		if _, err := to.Write(pkt.Raw); err != nil {
 			return fmt.Errorf("to %s: %w", sink, err)

@@ -8,14 +8,19 @@ var proofMutations = []mutation{
 		in:    "cmd", tests: "TestLyingListing",
 	},
 	{
-		promise: "proved", name: "git is told what the replica's git lists", file: "cmd/remote_tunnel.go",
-		edits: []string{"if listing != nil {", "if listing != nil && listing.Head == \"\" {"},
+		promise: "proved", name: "git is told what the replica's git lists", file: "git/lsrefs.go",
+		edits: []string{"case q.lists && a.listing != nil:", "case q.lists && a.listing != nil && a.listing.Head == \"\":"},
 		in:    "cmd", tests: "TestGitSeesWhatWasChecked",
 	},
 	{
 		promise: "proved", name: "a replica looks up the refs that git fetches", file: "git/lsrefs.go",
-		edits: []string{"return strings.HasPrefix(f, \"ref-in-want\")", "return strings.HasPrefix(f, \"no \")"},
+		edits: []string{"return !slices.Contains(fetchFeatures, f)", "return f == \"no\""},
 		in:    "cmd", tests: "TestHostileUploadPack",
+	},
+	{
+		promise: "proved", name: "a replica answers a fetch with what git did not ask for", file: "git/lsrefs.go",
+		edits: []string{"if q.lists {\n\t\tcheck = nil", "if !q.bye {\n\t\tcheck = nil"},
+		in:    "cmd", tests: "TestHostileAnswers",
 	},
 	{
 		promise: "proved", name: "a replica begins in any version of the protocol", file: "git/lsrefs.go",

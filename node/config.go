@@ -107,7 +107,9 @@ const (
 	largePushesMax   = 4   // packs that are indexed at the same time
 	smallPushesMax   = 16
 	sessionsMax      = 512
-	sessionsPerNode  = 64   // of one that is no fellow member
+	sessionsOwn      = 64   // of these, only for this node's own user and fellow members
+	sessionsStrange  = 256  // of people without a role here, together
+	sessionsEach     = 64   // of one person with a role, or without one from one node
 	raftQueueLen     = 1024 // messages to one node
 	stageQueueChunks = 64   // of wire.ChunkBytes, to one follower
 )

@@ -78,7 +78,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		rules:       replica.Rules{CheckRefName: git.CheckRefName},
 		started:     time.Now(),
 		runID:       1 + rand.Uint64N(math.MaxUint64),
-		sessions:    crowd{of: map[identity.PeerID]int{}},
+		sessions:    crowd{of: map[visitor]int{}},
 		rates:       newPushRates(cfg.PushRate, float64(cfg.PushBurst), time.Now),
 		smallPushes: make(chan struct{}, smallPushesMax),
 		largePushes: make(chan struct{}, largePushesMax),

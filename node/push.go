@@ -51,7 +51,7 @@ func (s *session) leadPush(ctx context.Context) error {
 		return err
 	}
 	req := new(wire.PushRequest)
-	if err := s.stream.SetDeadline(time.Now().Add(hookTimeout)); err != nil {
+	if err := s.stream.SetDeadline(time.Now().Add(s.patience())); err != nil {
 		return err
 	}
 	if err := wire.ReadFrame(s.stream, req, wire.RequestBytesMax); err != nil {

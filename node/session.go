@@ -28,11 +28,7 @@ type session struct {
 func (n *Node) serveSession(from identity.PeerID, stream wire.Stream) {
 	stop := context.AfterFunc(n.ctx, func() { _ = stream.Reset() })
 	defer stop()
-	leave, err := n.admitSession(from)
-	if err == nil {
-		defer leave()
-		err = n.leadSession(from, stream)
-	}
+	err := n.leadSession(from, stream)
 	if err == nil {
 		_ = stream.Close()
 		return
@@ -117,6 +113,11 @@ func (n *Node) leadSession(from identity.PeerID, stream wire.Stream) error {
 			"two repositories were created under one name; ask the owner which one counts")
 	}
 	s := &session{n: n, g: g, stream: stream, hello: hello, user: user}
+	leave, err := s.admit(from, open.GetRelayed())
+	if err != nil {
+		return err
+	}
+	defer leave()
 	return s.serve(open)
 }
 

@@ -14,6 +14,16 @@ import (
 // jsonBytesMax bounds the small files of a home.
 const jsonBytesMax = 4 << 20
 
+// A fileTooLarge is a file that peer does not read, and does not write.
+type fileTooLarge struct {
+	path     string
+	bytesMax int
+}
+
+func (e *fileTooLarge) Error() string {
+	return fmt.Sprintf("%s: larger than %d MiB, the most that peer reads of it", e.path, e.bytesMax>>20)
+}
+
 // writeFile replaces path by data: after a crash there is the old file or the
 // new one, whole.
 func writeFile(path string, data []byte, mode fs.FileMode) error {
@@ -41,7 +51,9 @@ func syncDir(path string) error {
 }
 
 // readJSON reads path into v, which stays as it is where there is no such file.
-func readJSON(path string, v any) error {
+func readJSON(path string, v any) error { return readJSONUpTo(path, v, jsonBytesMax) }
+
+func readJSONUpTo(path string, v any, bytesMax int) error {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -50,9 +62,12 @@ func readJSON(path string, v any) error {
 		return err
 	}
 	defer file.Close()
-	raw, err := io.ReadAll(io.LimitReader(file, jsonBytesMax))
+	raw, err := io.ReadAll(io.LimitReader(file, int64(bytesMax)+1))
 	if err != nil {
 		return err
+	}
+	if len(raw) > bytesMax {
+		return &fileTooLarge{path, bytesMax}
 	}
 	if err := json.Unmarshal(raw, v); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -60,13 +75,20 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// writeJSON replaces path, readable by its owner alone.
-func writeJSON(path string, v any) error {
+// writeJSON replaces path, readable by its owner alone. What would be too large to read
+// stays as it was.
+func writeJSON(path string, v any) error { return writeJSONUpTo(path, v, jsonBytesMax) }
+
+func writeJSONUpTo(path string, v any, bytesMax int) error {
 	raw, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(raw, '\n'), 0o600)
+	raw = append(raw, '\n')
+	if len(raw) > bytesMax {
+		return fmt.Errorf("it would be too large, and stays as it was: %w", &fileTooLarge{path, bytesMax})
+	}
+	return writeFile(path, raw, 0o600)
 }
 
 // flock takes the lock file at path for as long as the file stays open. With

@@ -11,7 +11,6 @@ import (
 	"peer/node"
 	"peer/node/control"
 	"peer/node/gitd"
-	"peer/node/store"
 	"peer/wire"
 )
 
@@ -29,9 +28,13 @@ func serveGit(ctx context.Context, cfg NodeConfig, p *nodeParts, told *backend) 
 	if err != nil {
 		return fmt.Errorf("key of the git daemon: %w", err)
 	}
+	cache, err := openGitdCache(p.store, gitdGenesesMax)
+	if err != nil {
+		return fmt.Errorf("what the git daemon remembers: %w", err)
+	}
 	// NB: what this home knows of repositories is not the daemon's to know, not even by
 	// how long an answer takes.
-	as := node.NewClient(key, p.transport, cfg.Log).Remember(gitdCache{p.store})
+	as := node.NewClient(key, p.transport, cfg.Log).Remember(cache)
 	o := gitd.Options{
 		Backend: &gitBackend{home: cfg.Home, key: key, dialer: nodeDialer{p.node, as}}, Logger: cfg.Log,
 		Agent: "peer/" + strings.ReplaceAll(Version(), " ", "."), TempDir: cfg.Home.Dir,
@@ -70,6 +73,7 @@ type gitBackend struct {
 	home   *Home
 	dialer dialer
 	key    identity.Key
+	pins   gitdPins // of what the home has not met
 }
 
 // Owner implements [gitd.Backend].
@@ -79,7 +83,7 @@ func (b *gitBackend) Owner(petname string) (identity.PublicKey, error) {
 
 func (b *gitBackend) client(repo identity.Address) *client {
 	return &client{
-		address: repo, user: b.key, pins: pins{b.home.Dir},
+		address: repo, user: b.key, pins: pins{b.home.Dir}, unpinned: &b.pins,
 		dial: func(context.Context) (dialer, error) { return b.dialer, nil },
 	}
 }
@@ -163,17 +167,6 @@ type sessionStream struct {
 
 func (s sessionStream) Close() error { s.s.close(); return nil }
 func (s sessionStream) Reset() error { s.s.abort(); return nil }
-
-// gitdCache is what the git daemon's client remembers, apart from what the home does.
-type gitdCache struct{ store *store.Store }
-
-func gitdCacheKey(key string) string { return "gitd/" + key }
-
-// Get implements [node.Cache].
-func (c gitdCache) Get(key string) ([]byte, bool, error) { return c.store.Get(gitdCacheKey(key)) }
-
-// Put implements [node.Cache].
-func (c gitdCache) Put(key string, value []byte) error { return c.store.Put(gitdCacheKey(key), value) }
 
 // nodeDialer is the dialer of those who live in the node's own process and speak under
 // a key of their own.

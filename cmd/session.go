@@ -35,8 +35,10 @@ type client struct {
 	address identity.Address
 	user    identity.Signer
 	pins    pins
-	dial    func(context.Context) (dialer, error)
-	dialer  dialer // nil until needed, and again after it failed
+	// unpinned takes what has no pin yet, so that it gets none; nil: it gets one.
+	unpinned *gitdPins
+	dial     func(context.Context) (dialer, error)
+	dialer   dialer // nil until needed, and again after it failed
 
 	gitVersion wire.GitVersion // that a FETCH begins with
 	prove      bool            // a FETCH is to begin with a listing that is proved
@@ -62,7 +64,7 @@ func (c *client) open(ctx context.Context, intent wire.Intent) (*session, error)
 			return nil, err
 		}
 	}
-	pinned, err := c.pins.lookup(c.address.RepoID())
+	pinned, err := c.lookup(c.address.RepoID())
 	if err != nil {
 		return nil, err
 	}
@@ -83,10 +85,10 @@ func (c *client) open(ctx context.Context, intent wire.Intent) (*session, error)
 		}
 		var refusal *control.Error
 		if errors.As(err, &refusal) && refusal.Code == wire.FailureCode_FAILURE_BEHIND {
-			err = c.behind(err)
+			err = c.behind(pinned, err)
 		}
 		if err == nil {
-			err = c.remember(ctx, s, s.welcome.GetIndex())
+			err = c.remember(ctx, s, pinned, s.welcome.GetIndex())
 		}
 		if err == nil && timer.Stop() {
 			return s, nil
@@ -137,19 +139,34 @@ func (c *client) hello(intent wire.Intent, pinned pin, to []byte) (*wire.Signed,
 	})
 }
 
+// lookup is [pins.lookup], and what the git daemon knows besides.
+func (c *client) lookup(repo identity.RepoID) (pin, error) {
+	found, err := c.pins.lookup(repo)
+	if err == nil && found.Genesis == "" && c.unpinned != nil {
+		return c.unpinned.lookup(repo), nil
+	}
+	return found, err
+}
+
 // remember moves the seen index on, so that no replica ever answers this home
 // from before what it has seen.
-func (c *client) remember(ctx context.Context, s *session, index uint64) error {
+func (c *client) remember(ctx context.Context, s *session, pinned pin, index uint64) error {
+	if pinned.ofGitd {
+		return c.unpinned.remember(s.genesis.Repo, s.genesis.Name, s.genesis.Hash, index)
+	}
 	return c.pins.remember(ctx, s.genesis.Repo, s.genesis.Name, s.genesis.Hash, index)
 }
 
 // admit compares a welcome with what this home remembers.
 func (c *client) admit(s *session, pinned pin) error {
 	if seen := s.genesis.Hash.String(); pinned.Genesis != "" && pinned.Genesis != seen {
+		if pinned.ofGitd {
+			return gitdPinConflict(s.genesis.Repo, s.genesis.Name, pinned.Genesis, seen)
+		}
 		return c.pins.conflict(s.genesis.Repo, s.genesis.Name, pinned.Genesis, seen)
 	}
 	if s.welcome.GetIndex() < pinned.SeenIndex {
-		return c.behind(&protocolError{fmt.Sprintf("it answers from index %d, but index %d was seen before", s.welcome.GetIndex(), pinned.SeenIndex)})
+		return c.behind(pinned, &protocolError{fmt.Sprintf("it answers from index %d, but index %d was seen before", s.welcome.GetIndex(), pinned.SeenIndex)})
 	}
 	return nil
 }
@@ -157,7 +174,10 @@ func (c *client) admit(s *session, pinned pin) error {
 // behind says how a person goes on when all that answers is older than what this
 // home has seen. The index seen was some member's word and nothing proves it, so
 // either that member was wrong, or the group lost what it had: a program can't tell.
-func (c *client) behind(err error) error {
+func (c *client) behind(pinned pin, err error) error {
+	if pinned.ofGitd {
+		return hinted(err, gitdPinHint)
+	}
 	return hinted(err, fmt.Sprintf("ask the owner whether the repository was set back; to take older answers, set seen_index of %s in %s to 0",
 		c.address.RepoID(), c.pins.path()))
 }

@@ -18,6 +18,9 @@ const (
 	pinsVersion   = 1
 	pinsLockWait  = 5 * time.Second
 	pinsLockPause = 5 * time.Millisecond
+
+	// pinsBytesMax has room for some 100,000 repositories.
+	pinsBytesMax = 64 << 20
 )
 
 // pins is a home's memory of the repositories it has met: which genesis each
@@ -35,6 +38,8 @@ type pin struct {
 	Name      string `json:"name"`
 	// Vouched is the last state that a majority vouched for; nil: none ever did.
 	Vouched *vouchedPin `json:"vouched,omitempty"`
+
+	ofGitd bool // it is the git daemon's, and not of the file
 }
 
 // hash is the pinned genesis hash; empty at first contact.
@@ -138,7 +143,12 @@ func (p pins) path() string { return filepath.Join(p.dir, pinsFile) }
 
 func (p pins) read() (pinned, error) {
 	file := pinned{Version: pinsVersion}
-	if err := readJSON(p.path(), &file); err != nil {
+	err := readJSONUpTo(p.path(), &file, pinsBytesMax)
+	var large *fileTooLarge
+	if errors.As(err, &large) {
+		return file, hinted(fmt.Errorf("%w: %w", errPins, err), "your repositories are safe; take those that you don't need out of "+p.path())
+	}
+	if err != nil {
 		return file, hinted(fmt.Errorf("%w: %w", errPins, err),
 			fmt.Sprintf("your repositories are safe; mend %s, or move it away: then each repository is taken at its word once more, as at first contact", p.path()))
 	}
@@ -155,7 +165,7 @@ func (p pins) read() (pinned, error) {
 // a power cut a file that was renamed before its content was there is an empty one, and
 // with it every pin is gone.
 func (p pins) write(file pinned) error {
-	if err := writeJSON(p.path(), file); err != nil {
+	if err := writeJSONUpTo(p.path(), file, pinsBytesMax); err != nil {
 		return fmt.Errorf("write pins: %w", err)
 	}
 	return nil

@@ -107,6 +107,8 @@ func (s *fakeSession) prove(since uint64) {
 	for piece := range slices.Chunk(l.refs, 2) {
 		s.tell(&wire.ToClient{Kind: &wire.ToClient_Listed{Listed: &wire.Listed{Refs: piece}}})
 	}
-	s.tell(&wire.ToClient{Kind: &wire.ToClient_Proofs{Proofs: &wire.Proofs{Transactions: l.kept}}})
+	if len(l.kept) > 0 {
+		s.tell(&wire.ToClient{Kind: &wire.ToClient_Proofs{Proofs: &wire.Proofs{Transactions: l.kept}}})
+	}
 	s.tell(&wire.ToClient{Kind: &wire.ToClient_Vouched{Vouched: l.vouched}})
 }

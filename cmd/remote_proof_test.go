@@ -415,6 +415,25 @@ func TestUnprovedFetch(t *testing.T) {
 	})
 }
 
+// TestEmptyPieces has a replica send pieces with nothing in them, which could go on for ever.
+func TestEmptyPieces(t *testing.T) {
+	t.Parallel()
+	for name, frame := range map[string]*wire.ToClient{
+		"refs":   {Kind: &wire.ToClient_Listed{Listed: &wire.Listed{}}},
+		"proofs": {Kind: &wire.ToClient_Proofs{Proofs: &wire.Proofs{}}},
+	} {
+		var one bytes.Buffer
+		if err := wire.WriteFrame(&one, frame); err != nil {
+			t.Fatal(err)
+		}
+		many := bytes.NewReader(bytes.Repeat(one.Bytes(), 10_000))
+		s := &session{stream: &cannedStream{Reader: many}, genesis: testGenesis(testOwner, "demo", 1), welcome: &wire.Welcome{Index: 1}}
+		if _, err := s.proved(proved{}); err == nil || !strings.Contains(err.Error(), "an empty piece") || many.Len() != 9999*one.Len() {
+			t.Errorf("%s: %v, with %d bytes left", name, err, many.Len())
+		}
+	}
+}
+
 // FuzzProvedListing gives the helper frames of a listing. What gets through is a listing
 // that git can be told.
 func FuzzProvedListing(f *testing.F) {
@@ -435,6 +454,7 @@ func FuzzProvedListing(f *testing.F) {
 	f.Add(frames(listed, vouched))
 	f.Add(frames(listed, proofs, vouched))
 	f.Add(frames(listed, listed))
+	f.Add(frames(&wire.ToClient{Kind: &wire.ToClient_Proofs{Proofs: &wire.Proofs{}}}, vouched))
 	f.Add([]byte{0, 0, 0, 1, 0xff})
 	f.Fuzz(func(t *testing.T, said []byte) {
 		s := &session{stream: &cannedStream{Reader: bytes.NewReader(said)}, genesis: g, welcome: &wire.Welcome{Index: 1}}

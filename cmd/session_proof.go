@@ -67,6 +67,9 @@ func (s *session) proved(known proved) (*provedListing, error) {
 				return nil, err
 			}
 		case *wire.ToClient_Proofs:
+			if len(kind.Proofs.GetTransactions()) == 0 {
+				return nil, &protocolError{"an empty piece of proofs"}
+			}
 			for _, k := range kind.Proofs.GetTransactions() {
 				if keptBytes += proto.Size(k); keptBytes > proofsBytesMax || len(kept) == refsMax || kept[k.GetIndex()] != nil {
 					return nil, &protocolError{fmt.Sprintf("more than %d proofs, or than %d bytes of them, or one twice", refsMax, proofsBytesMax)}

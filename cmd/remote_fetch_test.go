@@ -48,8 +48,14 @@ func TestFetch(t *testing.T) {
 			}
 		},
 		"archive": func(t *testing.T, f *fakeReplica, p *person) {
-			if got := p.ok("", "archive", "--remote="+f.url(), "main"); !strings.Contains(got, "1") {
+			p.ok("", "ls-remote", f.url()) // what was proved before is no reason to refuse
+			const bare = "what git archive gets is not proved"
+			if got := p.run("", "archive", "--remote="+f.url(), "main").exits(0).says("peer: warning: " + bare); !strings.Contains(got.out, "1") {
 				t.Error("no file in the archive")
+			}
+			p.env = append(p.env, unprovedEnv+"="+unprovedRefuse)
+			if got := p.run("", "archive", "--remote="+f.url(), "main").exits(128).says("peer: error: demo: "+bare, "PEER_UNPROVED=refuse is set"); got.out != "" {
+				t.Errorf("%d bytes of an archive", len(got.out))
 			}
 		},
 		"stale": func(t *testing.T, f *fakeReplica, p *person) {

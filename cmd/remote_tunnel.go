@@ -29,8 +29,9 @@ func (r *remoteHelper) connect(ctx context.Context, service string) (done bool, 
 	s, err := r.open(ctx, intent, r.fetchPatience, func(s *session) (err error) {
 		if wantsProof(intent) {
 			listing, err = r.prove(ctx, s)
+			return err
 		}
-		return err
+		return r.archive()
 	})
 	if err != nil {
 		return true, err
@@ -44,6 +45,13 @@ func (r *remoteHelper) connect(ctx context.Context, service string) (done bool, 
 		return true, err
 	}
 	return true, r.tunnel(ctx, s, intent, listing)
+}
+
+// archive says that nothing proves one, or refuses it. No replica can prove any: so this
+// is not less than what the home has seen proved before, and that counts for nothing here.
+func (r *remoteHelper) archive() error {
+	return r.unproved(pin{}, false, "what git archive gets is not proved: "+r.client.address.Name+" is believed as this replica shows it",
+		"clone it, which is proved, and have git archive there")
 }
 
 // tunnel copies both ways until the replica has said all. When the stream

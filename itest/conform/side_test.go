@@ -79,13 +79,14 @@ func (s *side) sh(text string) outcome {
 }
 
 // heard leaves out what the other end says in its own words: git shows it behind
-// "remote:", and programs don't read it; the hints of peer, which come on top; and that
-// no leader confirmed a listing in time, which happens on a machine that is busy.
+// "remote:", and programs don't read it; the hints of peer, which come on top; that
+// no leader confirmed a listing in time, which happens on a machine that is busy; and that
+// archives are not proved.
 func heard(text string) string {
 	var kept strings.Builder
 	for line := range strings.Lines(text) {
 		if !strings.HasPrefix(line, "remote:") && !strings.HasPrefix(line, "peer: hint:") &&
-			!strings.HasPrefix(line, "peer: warning: no leader confirmed this") {
+			!strings.HasPrefix(line, "peer: warning: no leader confirmed this") && !strings.HasPrefix(line, "peer: warning: what git archive gets") {
 			kept.WriteString(line)
 		}
 	}

@@ -60,6 +60,7 @@ type Node struct {
 	missed sync.Map
 	// founding keeps two requests from founding the same group at once.
 	founding sync.Mutex
+	waiting  map[identity.RepoID]waitingSeat // guarded by founding
 
 	mu     sync.RWMutex
 	groups map[identity.RepoID]*group
@@ -86,6 +87,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		verifying:   make(chan struct{}, 1),
 		fresh:       make(chan *group, freshQueued),
 		toJoin:      make(chan *group, toJoinQueued),
+		waiting:     map[identity.RepoID]waitingSeat{},
 		groups:      map[identity.RepoID]*group{},
 		broken:      map[identity.RepoID]*broken{},
 	}

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -47,6 +48,54 @@ func TestHosts(t *testing.T) {
 		answer, err := request(t, c.Client(g), choosy.ID, &wire.GroupRequest{Kind: &wire.GroupRequest_Prepare{Prepare: q}})
 		if err != nil || answer.GetFailure() == nil {
 			t.Errorf("who %s gets a seat: %v, %v", name, answer, err)
+		}
+	}
+}
+
+// Whoever draws seats that nobody claims has only so many, and learns by their number
+// nothing about a private repository.
+func TestSeatsThatNobodyClaims(t *testing.T) {
+	t.Parallel()
+	const most = 256
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{Name: "private", Private: true})
+	c.Settle(g)
+	at, owner := c.Members[2], c.Members[0]
+	draw := func(from *nodetest.Client, name string) *wire.GroupReply {
+		t.Helper()
+		repo := identity.NewRepoID(g.Owner, name)
+		answer, err := request(t, from, at.ID, &wire.GroupRequest{Kind: &wire.GroupRequest_Prepare{Prepare: &wire.Prepare{Repo: repo[:], Owner: g.Owner[:], Name: name}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	for i, first := range []string{"private", "none"} {
+		stranger := c.ClientAs(strangerKey(i), g)
+		for j := range most {
+			name := fmt.Sprint("repo", i, "-", j)
+			if j == 0 {
+				name = first
+			}
+			if draw(stranger, name).GetPrepare() == nil {
+				t.Fatalf("seat %d is refused", j)
+			}
+		}
+		if refused := draw(stranger, "more").GetFailure(); refused.GetCode() != wire.FailureCode_FAILURE_BUSY {
+			t.Errorf("one seat too many, after that of %s: %v", first, refused)
+		}
+		if draw(stranger, first).GetPrepare() == nil {
+			t.Error("a seat that it has is refused")
+		}
+		claimed := fmt.Sprint("repo", i, "-", 1)
+		if _, err := owner.Node.Init(deadline(t), node.InitOptions{Name: claimed, Replicas: 3, On: c.IDs()}); err != nil {
+			t.Fatalf("nobody can found a repository: %v", err)
+		}
+		if draw(stranger, "another"+first).GetPrepare() == nil {
+			t.Error("a seat that was claimed still waits")
+		}
+		if draw(stranger, "more").GetFailure() == nil {
+			t.Error("one more claimed, two more drawn")
 		}
 	}
 }

@@ -16,6 +16,50 @@ import (
 // seatAge is how long a seat waits for the genesis that claims it.
 const seatAge = time.Hour
 
+// How many seats may wait that others asked for: of one node, and of all that share no
+// group with this one. An owner who founds many repositories claims each at once, and
+// then it waits no more; whoever names other people's repositories can't claim any.
+const (
+	seatsEach    = 256
+	seatsStrange = 2048
+)
+
+// waitingSeat is one that was drawn for another node. What was drawn before this node
+// started does not count.
+type waitingSeat struct {
+	from identity.PeerID
+	at   time.Time
+	// decoy is one that no genesis claims. It counts for as long as any, or it would tell
+	// what it hides.
+	decoy bool
+}
+
+// admitSeat counts a seat that is about to be drawn, or refuses to. The caller holds
+// founding.
+func (n *Node) admitSeat(repo identity.RepoID, from identity.PeerID, decoy bool) error {
+	if from == "" {
+		return nil
+	}
+	each, strange := 0, 0
+	for other, w := range n.waiting {
+		if time.Since(w.at) > seatAge || !w.decoy && n.taken(other) {
+			delete(n.waiting, other)
+			continue
+		}
+		if w.from == from {
+			each++
+		}
+		if !n.sharesGroup(w.from) {
+			strange++
+		}
+	}
+	if each >= seatsEach || strange >= seatsStrange && !n.sharesGroup(from) {
+		return failure(wire.FailureCode_FAILURE_BUSY, "too many seats on this node wait for their repositories", "nothing was created; try again in an hour")
+	}
+	n.waiting[repo] = waitingSeat{from, time.Now(), decoy}
+	return nil
+}
+
 // takeSeats has every chosen node draw its nonce.
 func (n *Node) takeSeats(ctx context.Context, repo identity.RepoID, name string, peers []identity.PeerID) ([]*wire.Member, error) {
 	members := make([]*wire.Member, len(peers))
@@ -61,17 +105,27 @@ func (n *Node) prepare(ctx context.Context, repo identity.RepoID, from identity.
 	}
 	n.founding.Lock()
 	defer n.founding.Unlock()
-	if hidden {
-		return n.decoySeat(repo)
-	}
-	if g := n.group(repo); g != nil {
+	g := n.group(repo)
+	if g != nil && !hidden {
 		if err := n.makeRoom(ctx, g, from, insteadOf); err != nil {
 			return nil, err
 		}
 	}
+	seat := n.cfg.Store.Seat
+	if hidden {
+		seat = n.decoy
+	}
 	// A seat that somebody may be about to claim is not drawn anew.
-	if nonce, ok, err := n.cfg.Store.Seat(repo); err != nil || ok {
+	if nonce, ok, err := seat(repo); err != nil || ok {
 		return nonce, err
+	}
+	if g == nil || hidden { // or it takes the place of one that was there
+		if err := n.admitSeat(repo, from, hidden); err != nil {
+			return nil, err
+		}
+	}
+	if hidden {
+		return n.decoySeat(repo)
 	}
 	nonce := make([]byte, replica.NonceBytes)
 	if _, err := rand.Read(nonce); err != nil {
@@ -113,6 +167,6 @@ func (n *Node) servePrepare(from identity.PeerID, s wire.Stream, req *wire.Prepa
 	if err != nil {
 		return err
 	}
-	n.log.Info("seat taken", "repo", repo.Short(), "for", from)
+	n.log.Debug("seat taken", "repo", repo.Short(), "for", from)
 	return reply(s, &wire.GroupReply{Kind: &wire.GroupReply_Prepare{Prepare: &wire.PrepareReply{Nonce: nonce}}})
 }

@@ -42,23 +42,6 @@ func (u *push) find(ctx context.Context, is func(ctx context.Context, old, new g
 	return nil
 }
 
-// findStaged does so for a payload that an earlier leader had staged here.
-func (u *push) findStaged(ctx context.Context, p *wire.Payload) error {
-	if len(u.asked) == 0 {
-		return nil
-	}
-	pack, idx, staged := u.g.staging.files(u.signer[:], u.tx.GetId(), p)
-	if !staged {
-		return u.find(ctx, u.g.repo.IsAncestor)
-	}
-	q, err := u.g.repo.Borrow(p.GetName(), pack, idx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = q.Discard() }() // what stays is swept at the next start
-	return u.find(ctx, q.IsAncestor)
-}
-
 // vouched is one thing that a leader said.
 type vouched struct {
 	entry, term uint64

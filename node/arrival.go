@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"peer/identity"
 	"peer/wire"
 )
 
@@ -18,7 +19,10 @@ import (
 type arrival struct {
 	s   *staging
 	key string
-	// tx is the hash of the signed bytes, where a leader brings what it checked for them.
+	dir string // until it is whole
+	// from is who brings it; empty: this node itself.
+	from identity.PeerID
+	// tx is the hash of the signed bytes for which from says to have checked it.
 	tx   []byte
 	pack *os.File
 	idx  *os.File
@@ -33,25 +37,41 @@ type arrival struct {
 // payloadName is a pack's checksum, as it becomes a file's name.
 var payloadName = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 
-// errArriving says that somebody else is writing the same payload.
+// errArriving says that the same sender is bringing it.
 var errArriving = errors.New("this payload is already arriving")
 
-// begin makes room for a payload beside those that are whole already: an entry
-// may name one of them.
-func (s *staging) begin(signer, id, txSum []byte, maxBytes int64) (*arrival, error) {
-	a := &arrival{s: s, key: stageKey(signer, id), tx: txSum, sum: sha256.New(), max: maxBytes, done: make(chan struct{})}
+// begin makes room for a payload that a member brings, beside those that are whole
+// already, which an entry may name, and those that others bring: one that never ends
+// must not be in their way.
+func (s *staging) begin(from identity.PeerID, signer, id, txSum []byte, maxBytes int64) (*arrival, error) {
+	a := &arrival{s: s, key: stageKey(signer, id), from: from, tx: txSum, sum: sha256.New(), max: maxBytes, done: make(chan struct{})}
 	s.mu.Lock()
-	if s.arriving[a.key] != nil {
+	if from != "" && s.arrives(a.same) != nil {
 		s.mu.Unlock()
 		return nil, errArriving
 	}
-	s.arriving[a.key] = a
+	s.parts++
+	a.dir = fmt.Sprintf("%s-%d%s", a.key, s.parts, partSuffix)
+	s.arriving[a.dir] = a
 	s.mu.Unlock()
 	if err := a.open(); err != nil {
 		a.abort()
 		return nil, err
 	}
 	return a, nil
+}
+
+// same says that the other is the same payload from the same sender.
+func (a *arrival) same(other *arrival) bool { return a.key == other.key && a.from == other.from }
+
+// arrives finds one of the running arrivals; the caller holds the lock.
+func (s *staging) arrives(is func(*arrival) bool) *arrival {
+	for _, a := range s.arriving {
+		if is(a) {
+			return a
+		}
+	}
+	return nil
 }
 
 func (a *arrival) open() (err error) {
@@ -69,13 +89,15 @@ func (a *arrival) open() (err error) {
 	return err
 }
 
-func (a *arrival) part(file string) string { return a.s.path(a.key+partSuffix, file) }
+func (a *arrival) part(file string) string { return a.s.path(a.dir, file) }
 
-// wait gives the channel that is closed when a running arrival ends; nil if none runs.
-func (s *staging) wait(signer, id []byte) <-chan struct{} {
+// wait gives the channel that is closed when what a member brings is here, or has
+// come to nothing; nil if it brings nothing.
+func (s *staging) wait(from identity.PeerID, signer, id []byte) <-chan struct{} {
+	wanted := &arrival{key: stageKey(signer, id), from: from}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if a := s.arriving[stageKey(signer, id)]; a != nil {
+	if a := s.arrives(wanted.same); a != nil {
 		return a.done
 	}
 	return nil
@@ -120,10 +142,10 @@ func (a *arrival) apply(c *wire.StageCut) error {
 	return err
 }
 
-// adopt takes files that are whole, hashed and durable already, as the leader's
-// own quarantine is.
+// adopt takes files that are whole, hashed, checked and durable already, as the
+// leader's own quarantine is.
 func (s *staging) adopt(signer, id, txSum []byte, p *wire.Payload, packPath, idxPath string) error {
-	a, err := s.begin(signer, id, txSum, 0)
+	a, err := s.begin("", signer, id, txSum, 0)
 	if err != nil {
 		return err
 	}
@@ -172,25 +194,34 @@ func (a *arrival) record(p *wire.Payload) error {
 	if err := syncDir(a.part("")); err != nil {
 		return err
 	}
-	dir := stageDir(a.key, record)
-	if !a.s.whole(dir, record) {
-		// What lies there is torn, or has the pack's name and other bytes.
-		err := errors.Join(os.RemoveAll(a.s.path(dir, "")), os.Rename(a.part(""), a.s.path(dir, "")), syncDir(a.s.dir))
-		if err != nil {
-			return err
-		}
+	if err := a.place(record); err != nil {
+		return err
 	}
 	a.s.fail(failStageRecorded)
 	a.end(record)
 	return nil
 }
 
-// whole says that the same payload is here already.
-func (s *staging) whole(dir string, p *wire.Payload) bool {
+// place gives what arrived its name, unless the same is here already.
+func (a *arrival) place(record *wire.Payload) error {
+	s, dir := a.s, stageDir(a.key, record)
+	s.placing.Lock()
+	defer s.placing.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	have := s.complete[dir]
-	return have != nil && samePayload(have, p)
+	here := s.complete[dir] != nil
+	s.mu.Unlock()
+	if here {
+		return nil
+	}
+	// What may lie there is torn.
+	err := errors.Join(os.RemoveAll(s.path(dir, "")), os.Rename(a.part(""), s.path(dir, "")), syncDir(s.dir))
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.complete[dir] = record
+	s.mu.Unlock()
+	return nil
 }
 
 func (a *arrival) check(p *wire.Payload) error {
@@ -208,10 +239,22 @@ func (a *arrival) check(p *wire.Payload) error {
 	if err != nil {
 		return err
 	}
-	if string(packSum) != string(p.GetPackSha256()) || uint64(a.size) != p.GetPackSize() || string(idxSum) != string(p.GetIdxSha256()) {
+	if string(packSum) != string(p.GetPackSha256()) || uint64(a.size) != p.GetPackSize() ||
+		string(idxSum) != string(p.GetIdxSha256()) || uint64(a.idxSize) != p.GetIdxSize() {
 		return errBadRequest("payload does not have the hash it was announced with")
 	}
 	return nil
+}
+
+// remember notes who says to have checked a complete payload; the caller holds the lock.
+func (s *staging) remember(dir string, a *arrival) {
+	switch {
+	case s.complete[dir] == nil: // dropped meanwhile
+	case a.from == "":
+		s.checked[dir] = a.tx
+	default:
+		s.said[dir] = claim{a.tx, a.from}
+	}
 }
 
 // abort removes what arrived so far. It does nothing after finish.
@@ -231,14 +274,10 @@ func (a *arrival) end(record *wire.Payload) {
 		}
 	}
 	a.s.mu.Lock()
-	gone := a.s.takeAway(a.key + partSuffix) // nothing, if it was renamed
-	delete(a.s.arriving, a.key)
-	if record != nil {
-		dir := stageDir(a.key, record)
-		a.s.complete[dir] = record
-		if a.tx != nil {
-			a.s.checked[dir] = a.tx
-		}
+	gone := a.s.takeAway(a.dir) // nothing, if it was renamed
+	delete(a.s.arriving, a.dir)
+	if record != nil && a.tx != nil {
+		a.s.remember(stageDir(a.key, record), a)
 	}
 	a.s.mu.Unlock()
 	_ = os.RemoveAll(a.s.path(gone, "")) // a later sweep takes what stays

@@ -103,7 +103,7 @@ func (g *group) meet(ctx context.Context, need *replica.Need) error {
 		g.n.cfg.Fail(failSnapshotObjects)
 		return nil
 	}
-	if arriving := g.staging.wait(need.Signer, need.TransactionID); arriving != nil {
+	if arriving := g.staging.wait(need.From, need.Signer, need.TransactionID); arriving != nil {
 		select {
 		case <-arriving:
 		case <-ctx.Done():
@@ -181,7 +181,7 @@ func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *rep
 	if reply.GetPayload().GetPackBytes() != p.GetPackSize() || reply.GetPayload().GetIdxBytes() != p.GetIdxSize() {
 		return errors.New("the sizes differ from the entry's")
 	}
-	a, err := g.staging.begin(need.Signer, need.TransactionID, nil, g.n.cfg.PackBytesMax)
+	a, err := g.staging.begin("", need.Signer, need.TransactionID, nil, g.n.cfg.PackBytesMax)
 	if err != nil {
 		return err
 	}

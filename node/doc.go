@@ -21,6 +21,7 @@
 //	relay.go       a follower relays the session to the leader
 //	push.go        the leader lists, takes the signed transaction, judges it, answers
 //	receive.go     the pack is indexed in quarantine and checked
+//	resume.go      or it is here since an earlier attempt, and is checked all the same
 //	fanout.go      the same bytes stream to the followers meanwhile
 //	groupserve.go  where a follower takes them
 //	arrival.go     and writes them

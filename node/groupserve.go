@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -205,12 +206,15 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 	if err != nil {
 		return err
 	}
+	if n := len(req.GetTxSha256()); n != 0 && n != sha256.Size {
+		return errBadRequest("hash of a transaction has %d bytes", n)
+	}
 	in := &intake{g: g}
 	defer in.end()
 	if err := in.begin(); err != nil {
 		return err
 	}
-	a, err := g.staging.begin(req.GetSigner(), req.GetId(), req.GetTxSha256(), n.cfg.PackBytesMax)
+	a, err := g.staging.begin(from, req.GetSigner(), req.GetId(), req.GetTxSha256(), n.cfg.PackBytesMax)
 	if err != nil {
 		return err
 	}

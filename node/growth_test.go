@@ -55,7 +55,7 @@ func TestIntakes(t *testing.T) {
 
 	// What is staged counts once, also while the store has it as well.
 	const name = "0123456789012345678901234567890123456789"
-	a, err := staging.begin([]byte("signer"), nil, nil, 1000)
+	a, err := staging.begin("", []byte("signer"), nil, nil, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}

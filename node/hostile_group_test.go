@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"testing"
 	"time"
 
@@ -57,6 +58,10 @@ func TestHostileGroupRequests(t *testing.T) {
 		return &wire.StageChunk{Kind: &wire.StageChunk_Data{Data: make([]byte, n)}}
 	}
 	finish := &wire.StageChunk{Kind: &wire.StageChunk_Finish{Finish: &wire.Payload{Name: "x", PackSize: 10, PackSha256: make([]byte, 32), IdxSha256: make([]byte, 32)}}}
+	longer := &wire.StageChunk{Kind: &wire.StageChunk_Finish{Finish: describe(make([]byte, 20), nil)}}
+	longer.GetFinish().IdxSize++
+	half := proto.CloneOf(stage)
+	half.GetStagePayload().TxSha256 = make([]byte, sha256.Size/2)
 	cut := func(keep uint64, header string) *wire.StageChunk {
 		return &wire.StageChunk{Kind: &wire.StageChunk_Cut{Cut: &wire.StageCut{Keep: keep, Header: []byte(header)}}}
 	}
@@ -108,6 +113,8 @@ func TestHostileGroupRequests(t *testing.T) {
 		{"payload by a path", x.member, payload(&wire.Payload{Name: "../../../config"}), nil, notFound},
 		{"payload nobody has", x.member, payload(&wire.Payload{Name: "aa"}), nil, notFound},
 		{"staging with a wrong hash", x.member, stage, []proto.Message{data(10), finish}, any},
+		{"staging with a wrong size of the index", x.member, stage, []proto.Message{data(20), longer}, badRequest},
+		{"staging for half a hash", x.member, half, []proto.Message{data(10), finish}, badRequest},
 		{"staging without bytes", x.member, stage, []proto.Message{finish}, any},
 		{"cut beyond the size", x.member, stage, []proto.Message{data(10), cut(11, ""), finish}, any},
 		{"cut beyond 63 bits", x.member, stage, []proto.Message{data(10), cut(1<<63, ""), finish}, any},

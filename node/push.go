@@ -147,22 +147,20 @@ func (u *push) run(ctx context.Context, hasPack bool) error {
 // decide gets the objects here and the transaction into the log.
 func (u *push) decide(ctx context.Context, hasPack bool) (*wire.Outcome, error) {
 	entry := &wire.Entry{Transaction: u.signed}
-	staged := u.g.staging.find(u.signer[:], u.tx.GetId(), u.key.sum[:])
-	skip := staged != nil && hasPack
+	defer u.intake.end()
+	if hasPack {
+		var err error
+		if entry.Payload, err = u.resume(ctx); err != nil {
+			return nil, err
+		}
+	}
+	skip := entry.Payload != nil
 	if err := u.goAhead(skip); err != nil {
 		return nil, err
 	}
 	u.telling = u.startTelling()
 	defer u.telling.stop()
-	defer u.intake.end()
-	if skip {
-		// A change of leader interrupted this push, and its objects are here: the
-		// leader that announced their hash had indexed and checked them.
-		entry.Payload = staged
-		if err := u.findStaged(ctx, staged); err != nil {
-			return nil, err
-		}
-	} else {
+	if !skip {
 		var err error
 		if entry.Payload, err = u.receive(ctx, hasPack); err != nil {
 			return nil, u.refusePack(err)

@@ -136,13 +136,17 @@ func (u *push) ingest(ctx context.Context, pack io.Reader, sync bool) (*git.Quar
 	if err := u.intake.upTo(q.PackSize + q.IdxSize); err != nil {
 		return nil, errors.Join(err, q.Discard())
 	}
-	if err := u.checkPack(ctx, q.CheckPush); err != nil {
-		return nil, errors.Join(err, q.Discard())
-	}
-	if err := u.find(ctx, q.IsAncestor); err != nil {
+	if err := u.checkQuarantine(ctx, q); err != nil {
 		return nil, errors.Join(err, q.Discard())
 	}
 	return q, nil
+}
+
+func (u *push) checkQuarantine(ctx context.Context, q *git.Quarantine) error {
+	if err := u.checkPack(ctx, q.CheckPush); err != nil {
+		return err
+	}
+	return u.find(ctx, q.IsAncestor)
 }
 
 // describe names a payload by size and hash. Git changes the bytes only when it

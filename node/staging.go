@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"peer/git"
+	"peer/identity"
 	"peer/wire"
 )
 
@@ -24,24 +25,38 @@ import (
 // leader, so whoever leads next finds them. A transaction that is sent again may
 // come in another pack: each has a directory of its own, and none replaces another.
 //
-//	REPO/peer/staging/KEY.part             what is arriving
-//	REPO/peer/staging/KEY-NAME/pack
-//	REPO/peer/staging/KEY-NAME/idx
-//	REPO/peer/staging/KEY-NAME/payload     wire.Payload; written last, so its being there means all is durable
+//	REPO/peer/staging/KEY-N.part               what is arriving, from one sender
+//	REPO/peer/staging/KEY-NAME-HASH/pack
+//	REPO/peer/staging/KEY-NAME-HASH/idx
+//	REPO/peer/staging/KEY-NAME-HASH/payload    wire.Payload; written last, so its being there means all is durable
 type staging struct {
 	dir  string
 	fail func(string)
 
+	// placing lets one arrival at a time take its directory's name: of two with the
+	// same bytes the second must not put away what the first has been acknowledged for.
+	placing sync.Mutex
+
 	mu sync.Mutex
 	// complete is what is durable, by directory; arriving what somebody is writing
-	// now, by key; present the names of payloads whose objects came by other means
-	// and are in the store, by key.
+	// now, by directory too; present the names of payloads whose objects came by other
+	// means and are in the store, by key.
 	complete map[string]*wire.Payload
 	arriving map[string]*arrival
 	present  map[string]string
-	// checked is the hash of the signed bytes for which a leader checked a complete one.
+	// checked is the hash of the signed bytes for which this node itself checked a
+	// complete one. said is that for which a member says so: any member may, of
+	// anything.
 	checked map[string][]byte
+	said    map[string]claim
+	parts   int // arrivals so far
 	gone    int // directories taken away so far
+}
+
+// claim is a member's word that a payload is that of a transaction.
+type claim struct {
+	tx   []byte // hash of the signed bytes
+	from identity.PeerID
 }
 
 const (
@@ -67,8 +82,17 @@ func stageKey(signer, id []byte) string {
 	return hex.EncodeToString(h.Sum(nil)[:20])
 }
 
-// stageDir is the directory of a transaction's payload.
-func stageDir(key string, p *wire.Payload) string { return key + "-" + p.GetName() }
+// stageDir is the directory of a transaction's payload. Nobody has checked the
+// payload's name yet, so bytes that differ must never have one directory.
+func stageDir(key string, p *wire.Payload) string {
+	h := sha256.New()
+	h.Write(p.GetPackSha256())
+	h.Write(p.GetIdxSha256())
+	return oldStageDir(key, p) + "-" + hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// oldStageDir is where older programs put it.
+func oldStageDir(key string, p *wire.Payload) string { return key + "-" + p.GetName() }
 
 // keyOf is the transaction that a directory belongs to.
 func keyOf(dir string) string {
@@ -79,7 +103,7 @@ func keyOf(dir string) string {
 func openStaging(repoDir string, fail func(string)) (*staging, error) {
 	s := &staging{
 		dir: filepath.Join(repoDir, "peer", "staging"), fail: fail,
-		complete: map[string]*wire.Payload{}, arriving: map[string]*arrival{}, present: map[string]string{}, checked: map[string][]byte{},
+		complete: map[string]*wire.Payload{}, arriving: map[string]*arrival{}, present: map[string]string{}, checked: map[string][]byte{}, said: map[string]claim{},
 	}
 	if err := git.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
@@ -95,11 +119,25 @@ func openStaging(repoDir string, fail func(string)) (*staging, error) {
 			}
 			continue
 		}
-		if p, err := s.readRecord(e.Name()); err == nil {
-			s.complete[e.Name()] = p
+		p, err := s.readRecord(e.Name())
+		if err != nil {
+			continue
 		}
+		if err := s.moveOld(e.Name(), p); err != nil {
+			return nil, err
+		}
+		s.complete[stageDir(keyOf(e.Name()), p)] = p
 	}
 	return s, nil
+}
+
+// moveOld gives a payload that an older program staged its present name.
+func (s *staging) moveOld(name string, p *wire.Payload) error {
+	dir := stageDir(keyOf(name), p)
+	if name == dir {
+		return nil
+	}
+	return errors.Join(os.RemoveAll(s.path(dir, "")), os.Rename(s.path(name, ""), s.path(dir, "")), syncDir(s.dir))
 }
 
 func (s *staging) readRecord(name string) (*wire.Payload, error) {
@@ -112,7 +150,8 @@ func (s *staging) readRecord(name string) (*wire.Payload, error) {
 		return nil, err
 	}
 	// A crash may have torn the record, or a removal left it without its files.
-	whole := stageDir(keyOf(name), p) == name && len(p.GetPackSha256()) == sha256.Size && len(p.GetIdxSha256()) == sha256.Size
+	key := keyOf(name)
+	whole := (stageDir(key, p) == name || oldStageDir(key, p) == name) && len(p.GetPackSha256()) == sha256.Size && len(p.GetIdxSha256()) == sha256.Size
 	for file, size := range map[string]uint64{stagePack: p.GetPackSize(), stageIdx: p.GetIdxSize()} {
 		info, err := os.Stat(s.path(name, file))
 		whole = whole && err == nil && uint64(info.Size()) == size
@@ -143,19 +182,33 @@ func samePayload(a, b *wire.Payload) bool {
 		a.GetIdxSize() == b.GetIdxSize() && string(a.GetIdxSha256()) == string(b.GetIdxSha256())
 }
 
-// find gives the payload that was checked for these signed bytes, by their hash;
-// nil if none is here, or nobody remembers. Another transaction under the same
-// ID may have left one with other objects.
-func (s *staging) find(signer, id, txSum []byte) *wire.Payload {
+// find gives the payload for these signed bytes, by their hash; nil if none is here,
+// or nobody remembers. Another transaction under the same ID may have left one with
+// other objects. Who says that it was checked is this node, or else a member.
+func (s *staging) find(signer, id, txSum []byte) (p *wire.Payload, from identity.PeerID) {
 	key := stageKey(signer, id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for dir, p := range s.complete {
-		if keyOf(dir) == key && string(s.checked[dir]) == string(txSum) {
-			return p
+	for dir, have := range s.complete {
+		if keyOf(dir) != key {
+			continue
+		}
+		if string(s.checked[dir]) == string(txSum) {
+			return have, ""
+		}
+		if c, ok := s.said[dir]; ok && string(c.tx) == string(txSum) {
+			p, from = have, c.from
 		}
 	}
-	return nil
+	return p, from
+}
+
+// doubt forgets what a member said of a payload. The bytes stay: an entry may name
+// them all the same.
+func (s *staging) doubt(signer, id []byte, p *wire.Payload) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.said, stageDir(stageKey(signer, id), p))
 }
 
 // files are the paths of a complete payload; ok is false where it is not here.
@@ -200,6 +253,7 @@ func (s *staging) drop(signer, id []byte) error {
 func (s *staging) takeAway(dir string) string {
 	delete(s.complete, dir)
 	delete(s.checked, dir)
+	delete(s.said, dir)
 	s.gone++
 	name := fmt.Sprintf("%s%d", gonePrefix, s.gone)
 	_ = os.Rename(s.path(dir, ""), s.path(name, "")) // a later sweep takes what stays
@@ -245,7 +299,7 @@ func (s *staging) sweep(named map[string]bool) error {
 func (s *staging) sweepOne(e os.DirEntry, named map[string]bool) error {
 	dir, key := e.Name(), keyOf(e.Name())
 	s.mu.Lock()
-	whole, busy := s.complete[dir] != nil, s.arriving[key] != nil
+	whole, busy := s.complete[dir] != nil, s.arrives(func(a *arrival) bool { return a.key == key }) != nil
 	info, err := e.Info()
 	if err != nil || busy || (whole && (named[key] || time.Since(info.ModTime()) < stageAge)) {
 		s.mu.Unlock()

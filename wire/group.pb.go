@@ -1316,7 +1316,7 @@ type StagePayload struct {
 	Genesis       []byte                 `protobuf:"bytes,2,opt,name=genesis,proto3" json:"genesis,omitempty"`
 	Signer        []byte                 `protobuf:"bytes,3,opt,name=signer,proto3" json:"signer,omitempty"`
 	Id            []byte                 `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`                             // transaction ID
-	TxSha256      []byte                 `protobuf:"bytes,5,opt,name=tx_sha256,json=txSha256,proto3" json:"tx_sha256,omitempty"` // of the signed bytes that the payload was checked for
+	TxSha256      []byte                 `protobuf:"bytes,5,opt,name=tx_sha256,json=txSha256,proto3" json:"tx_sha256,omitempty"` // of the signed bytes that it was checked for, as the sender says
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

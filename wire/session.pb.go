@@ -8,7 +8,7 @@
 //                               <-  Listed … Proofs … Vouched
 //   intent PUSH:                <-  RefList … (the last one has done set)
 //   PushRequest                 ->
-//                               <-  PushGo | PushDone | Failure
+//                               <-  Progress … PushGo | PushDone | Failure
 //   Chunk … (the last is empty) ->  (unless skip_pack)
 //                               <-  Progress … PushDone | Failure
 //   intent SHOW:                <-  RepoState

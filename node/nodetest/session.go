@@ -97,7 +97,11 @@ func (s *Session) Request(p Push) (*wire.ToClient, error) {
 	if err := wire.WriteFrame(s, &wire.PushRequest{Transaction: p.Signed, HasPack: p.Pack != nil}); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCut, err)
 	}
-	return s.Next()
+	for {
+		if m, err := s.Next(); err != nil || m.GetProgress() == nil {
+			return m, err
+		}
+	}
 }
 
 // SendPack sends a pack in chunks, with the empty one at its end.

@@ -17,6 +17,7 @@ const (
 	connsLow   = 128 // the connection manager prunes down to this
 	connsHigh  = 192 // when there are more than this
 	connsMax   = 512
+	connsInMax = 384              // that others made: this host can still dial whom it needs
 	connsGrace = 30 * time.Second // a new connection is not pruned
 
 	connsPerPeerMax   = 8
@@ -58,6 +59,7 @@ func newResourceManager() (network.ResourceManager, error) {
 		}
 	}
 	all := limit(connsMax, streamsMax, bufferBytesMax)
+	all.ConnsInbound = rcmgr.LimitVal(connsInMax)
 	one := limit(connsPerPeerMax, streamsPerPeerMax, bufferBytesPerPeerMax)
 	limits := rcmgr.PartialLimitConfig{
 		System:              all,

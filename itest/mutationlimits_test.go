@@ -47,4 +47,29 @@ var limitMutations = []mutation{
 		edits: []string{"need *replica.Need) error {\n\tvar errs []error", "need *replica.Need) error {\n\tif err := (&intake{g: g}).upTo(int64(need.Payload.GetPackSize())); err != nil {\n\t\treturn err\n\t}\n\tvar errs []error"},
 		in:    "node", tests: "TestRepoSizeOfFollowers",
 	},
+	{
+		promise: "bounded", name: "a turn's changes are one write", file: "replica/turn.go",
+		edits: []string{"len(g.table.dirty) > writeChangesMax || g.table.dirtyBytes > writeBytesMax", "g.table.dirtyBytes > 1<<20"},
+		in:    "node/store", tests: "TestTurn(OfPrunedRefs|ThatCollects)",
+	},
+	{
+		promise: "bounded", name: "an entry has room for a refusal of each operation beside all names", file: "replica/turn.go",
+		edits: []string{"writeBytesMax   = 256 << 10", "writeBytesMax   = 1 << 20", "entryBytesMax = OperationsMax*(detailBytesMax+16) +", "entryBytesMax ="},
+		in:    "node/store", tests: "TestTurnOfManyBytes",
+	},
+	{
+		promise: "bounded", name: "as many transactions make room as it takes", file: "replica/kept.go",
+		edits: []string{"worst[:min(keptDropMax-1, len(worst))]", "worst"},
+		in:    "replica", tests: "TestKeptBoundOfSmallOnes",
+	},
+	{
+		promise: "bounded", name: "a leader drops as many retired tips as it likes", file: "replica/retired.go",
+		edits: []string{"if keep > collectMax+OperationsMax {", "if keep < 0 {"},
+		in:    "replica", tests: "TestCollectTooMany",
+	},
+	{
+		promise: "durable", name: "the log is forgotten before the table is stored", file: "replica/turn.go",
+		edits: []string{"t.More[n-1].CompactTo = to", "t.Save.CompactTo = to"},
+		in:    "node/store", tests: "TestTurnOfATombstone",
+	},
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"peer/git"
 	"peer/identity"
 	"peer/node"
@@ -24,6 +26,23 @@ func TestBrokenGroup(t *testing.T) {
 		},
 		"its genesis": func(_ *testing.T, m *nodetest.Member, g *replica.Genesis) {
 			m.PutTable(g, replica.Change{Key: "g", Value: []byte("no genesis")})
+		},
+		"its log": func(t *testing.T, m *nodetest.Member, g *replica.Genesis) {
+			// It has forgotten what the table lacks.
+			table, err := m.Table(g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Store.Save([]replica.Save{{Repo: g.Repo, CompactTo: table.Index()}}); err != nil {
+				t.Fatal(err)
+			}
+			meta := proto.Clone(table.Snapshot().GetMeta()).(*wire.TableMeta)
+			meta.Index--
+			raw, err := proto.Marshal(meta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.PutTable(g, replica.Change{Key: "m", Value: raw})
 		},
 		"its directory": func(t *testing.T, m *nodetest.Member, g *replica.Genesis) {
 			if err := os.Remove(filepath.Join(m.RepoDir(g), "HEAD")); err != nil {

@@ -5,7 +5,8 @@ const (
 	// whatever their age.
 	RetiredMax = 16_384
 	// collectMax bounds what one entry drops, and so what its write changes. The
-	// tips of one entry go together, so it may be exceeded by OperationsMax.
+	// tips of one entry go together, so it may be exceeded by OperationsMax; a Collect
+	// that drops yet more does nothing.
 	collectMax = 32_768
 )
 

@@ -105,7 +105,7 @@ func New(c Config) (*Group, error) {
 	default:
 		return nil, fmt.Errorf("%s has no seat in the group of %s", c.Self, g.genesis.Name)
 	}
-	rn, err := raft.NewRawNode(&raft.Config{
+	rn, err := startRaft(&raft.Config{
 		ID:                        g.self.RaftID,
 		ElectionTick:              ElectionTicks,
 		HeartbeatTick:             heartbeatTicks,
@@ -132,6 +132,17 @@ func New(c Config) (*Group, error) {
 		return nil, fmt.Errorf("group of %s: %w", g.genesis.Name, err)
 	}
 	return g, nil
+}
+
+// startRaft makes an error of raft's panics over a log and a table on disk that don't
+// belong together: that concerns one group, and its node may have others.
+func startRaft(c *raft.Config) (rn *raft.RawNode, err error) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			err = fmt.Errorf("what is stored does not fit together: %v", problem)
+		}
+	}()
+	return raft.NewRawNode(c)
 }
 
 // Genesis is the group's genesis.

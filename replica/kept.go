@@ -26,6 +26,8 @@ const (
 	// most bytes for a ref that they prove: a transaction of many refs may be there for
 	// one that is left.
 	keptBytesMax = 64 << 20
+	// keptDropMax bounds how many of them one entry lets go for that.
+	keptDropMax = 16_384
 	// keptAroundMax bounds what is around the body of one: its signer and signature.
 	keptAroundMax = 128
 	// Bounds of the changes of the policy. Where there are more, none are kept.
@@ -83,7 +85,7 @@ func (t *Table) keep(o *operation, moved []uint64) {
 	if t.kept.refs[o.index] > 0 && proto.Size(signed) <= keptOneMax {
 		t.putKept(o.index, signed)
 		t.mark(keptKey(keyKept, o.index), encode(signed))
-		t.boundKept()
+		t.boundKept(o.index)
 	}
 	if t.policy != o.before {
 		t.keepChange(o, &wire.Kept{Index: o.index, Transaction: signed})
@@ -103,20 +105,31 @@ func (t *Table) letGo(index uint64) {
 	}
 }
 
-// boundKept makes room for some more at once, since it looks at all of them.
-func (t *Table) boundKept() {
+// boundKept makes room for an entry's, and for some more at once, since it looks at all
+// of them. Where that would take too many of the others, it is the new one that goes.
+func (t *Table) boundKept(newest uint64) {
 	if t.kept.bytes <= keptBytesMax {
 		return
 	}
-	each := func(index uint64) int { return len(t.kept.by[index].GetBody()) / max(t.kept.refs[index], 1) }
-	worst := slices.SortedFunc(maps.Keys(t.kept.by), func(a, b uint64) int {
-		return cmp.Or(cmp.Compare(each(b), each(a)), cmp.Compare(a, b))
+	type candidate struct {
+		index uint64
+		each  int // bytes for a ref
+	}
+	worst := make([]candidate, 0, len(t.kept.by))
+	for index, s := range t.kept.by {
+		worst = append(worst, candidate{index, len(s.GetBody()) / max(t.kept.refs[index], 1)})
+	}
+	slices.SortFunc(worst, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.each, a.each), cmp.Compare(a.index, b.index))
 	})
-	for _, index := range worst {
-		if t.kept.bytes <= keptBytesMax/8*7 {
+	for _, c := range worst[:min(keptDropMax-1, len(worst))] {
+		if t.kept.bytes <= keptBytesMax/64*63 {
 			return
 		}
-		t.letGo(index)
+		t.letGo(c.index)
+	}
+	if t.kept.bytes > keptBytesMax {
+		t.letGo(newest)
 	}
 }
 

@@ -213,6 +213,72 @@ func TestKeptBound(t *testing.T) {
 	}
 }
 
+// TestKeptBoundOfOneEntry has one entry change as much as any can: it moves as many refs as
+// a transaction may, each set by an entry of its own, where no more transactions can be
+// kept. Nothing that can't be written in one piece may ever be committed.
+func TestKeptBoundOfOneEntry(t *testing.T) {
+	b := newBench(t)
+	small := &wire.Signed{Body: make([]byte, 142)} // as of a push of one ref
+	name := func(i int) string { return fmt.Sprintf("heads/%064d", i) }
+	var ops []*wire.Operation
+	for i := range OperationsMax {
+		ops = append(ops, move(name(i), 1, 2))
+		b.table.putRef(&wire.Ref{Name: ops[i].GetRefUpdate().GetName(), Oid: oid(1), Index: uint64(1<<20 + i)})
+		b.table.putKept(uint64(1<<20+i), small)
+	}
+	// Once these are moved there is room for some 1 MiB.
+	for i := uint64(1 << 30); b.table.kept.bytes < keptBytesMax+OperationsMax*142-1<<20; i++ {
+		b.table.putKept(i, small)
+		b.table.kept.refs[i] = 1
+	}
+	before := len(b.table.kept.by)
+	done, err := b.table.Apply(2, 1, b.entry(writer, b.draft(writer, ops...)))
+	if err != nil || len(done.Refs) != OperationsMax {
+		t.Fatalf("%d refs moved: %v", len(done.Refs), err)
+	}
+	changes := b.table.drain()
+	bytes := 0
+	for _, c := range changes {
+		bytes += len(c.Key) + len(c.Value)
+	}
+	t.Logf("%d changes of %d bytes", len(changes), bytes)
+	gone := before - OperationsMax - len(b.table.kept.by) + 1
+	if len(changes) > entryChangesMax || bytes > entryBytesMax || gone < 1000 || len(changes) < 3*OperationsMax+gone {
+		t.Errorf("%d changes of %d bytes, want %d and %d at most; %d transactions made room", len(changes), bytes, entryChangesMax, entryBytesMax, gone)
+	}
+	if b.table.kept.by[2] == nil || b.table.kept.bytes > keptBytesMax {
+		t.Errorf("%d bytes are kept, with the new one: %v", b.table.kept.bytes, b.table.kept.by[2] != nil)
+	}
+}
+
+// TestKeptBoundOfSmallOnes has too many others go before there is room for a transaction.
+func TestKeptBoundOfSmallOnes(t *testing.T) {
+	b := newBench(t)
+	b.table.putKept(1<<20, &wire.Signed{Body: make([]byte, keptBytesMax-2*keptDropMax*10)})
+	b.table.kept.refs[1<<20] = 1 << 40
+	for i := range uint64(2 * keptDropMax) {
+		b.table.putKept(1<<30+i, &wire.Signed{Body: make([]byte, 10)})
+		b.table.kept.refs[1<<30+i] = 1
+	}
+	var ops []*wire.Operation
+	for i := range OperationsMax {
+		ops = append(ops, move(fmt.Sprintf("heads/%d", i), 0, 1))
+	}
+	b.table.kept.refs[2] = 1 << 30 // so that the others go first
+	if _, err := b.table.Apply(2, 1, b.entry(writer, b.draft(writer, ops...))); err != nil {
+		t.Fatal(err)
+	}
+	dropped := 0
+	for _, c := range b.table.drain() {
+		if c.Value == nil {
+			dropped++
+		}
+	}
+	if dropped > keptDropMax || b.table.kept.by[2] != nil || b.table.kept.by[1<<20] == nil || b.table.kept.bytes > keptBytesMax {
+		t.Errorf("%d went, and %d bytes are left", dropped, b.table.kept.bytes)
+	}
+}
+
 // TestTakesKept takes tables from others: what a table keeps comes whole, and never more
 // than a table may keep.
 func TestTakesKept(t *testing.T) {

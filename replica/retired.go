@@ -52,18 +52,24 @@ func (t *Table) retire(done *Applied) {
 
 // collect raises the floor and drops what was retired up to it. It never goes
 // back, and stays below the entry itself: a floor from the future would refuse
-// transactions that nobody could have signed any later. What breaks either rule
-// is a mistake of the leader that proposed it, and changes nothing.
+// transactions that nobody could have signed any later. It drops no more than fits
+// one write. What breaks any of these rules is a mistake of the leader that proposed
+// it, and changes nothing.
 func (t *Table) collect(c *wire.Collect, done *Applied) {
 	floor := c.GetFloor()
 	if floor <= t.Floor() || floor >= done.Index {
 		return
 	}
-	t.meta.Floor, done.Floor = floor, floor
 	keep := 0
 	for keep < len(t.retired) && t.retired[keep].GetIndex() <= floor {
-		t.mark(t.retired[keep].key(), nil)
 		keep++
+	}
+	if keep > collectMax+OperationsMax {
+		return
+	}
+	t.meta.Floor, done.Floor = floor, floor
+	for _, r := range t.retired[:keep] {
+		t.mark(r.key(), nil)
 	}
 	t.retired = slices.Clone(t.retired[keep:])
 }

@@ -64,6 +64,25 @@ func TestRetired(t *testing.T) {
 	}
 }
 
+// TestCollectTooMany has a leader drop as many tips as fit one write, and more.
+func TestCollectTooMany(t *testing.T) {
+	for more, want := range []int{0, collectMax + OperationsMax + 1} {
+		b := newBench(t)
+		b.skipTo(20)
+		for i := range collectMax + OperationsMax + more {
+			b.table.retired = append(b.table.retired, retiredTip{&wire.Retired{Oid: oid(1), Index: 10}, uint32(i)})
+		}
+		done, err := b.table.Apply(21, 1, encode(&wire.Entry{Version: groupEntryVersion, Collect: &wire.Collect{Floor: 10}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes, moved := len(b.table.drain()), done.Floor == 10 && b.table.Floor() == 10
+		if left := len(b.table.retired); left != want || moved != (want == 0) || changes > entryChangesMax {
+			t.Errorf("%d more: %d tips are left, %d changes, floor %d", more, left, changes, b.table.Floor())
+		}
+	}
+}
+
 // TestListAgain checks at which base a transaction is too old.
 func TestListAgain(t *testing.T) {
 	for _, c := range []struct {

@@ -40,9 +40,28 @@ type Turn struct {
 	ready raft.Ready
 }
 
-// changeBytesMax is how much of the table one write changes, and what one more
-// entry may add to it: a transaction is bounded by OperationsMax and NameBytesMax.
-const changeBytesMax = 1 << 20
+// What one write changes of the table. An entry's changes stay together, so a write ends
+// after the entry that brings it beyond the first two, and has room for all that one more
+// entry may change; a store that takes less refuses what is committed, for ever.
+const (
+	writeChangesMax = 4096
+	writeBytesMax   = 256 << 10
+
+	// entryChangesMax is how many keys one entry changes. For each of its operations a
+	// transaction changes a ref, a retired tip, and what was kept of the entry that had
+	// set the ref; then what goes to make room for itself, all changes of the policy, and
+	// some single keys, such as the outcome. A [wire.Collect] changes fewer: tips alone.
+	entryChangesMax = 3*OperationsMax + keptDropMax + changesMax + 16
+	// entryBytesMax is how large these are. An operation that is refused takes more than
+	// one that is not, names left out, which are in a ref's key and in its value; then
+	// the transaction itself, a change of the policy, and the policy, lineage and meta.
+	entryBytesMax = OperationsMax*(detailBytesMax+16) + 2*NameBytesMax + keptOneMax + keptDropMax*16 + changeOneBytesMax + 512<<10
+
+	// SaveChangesMax is how many changes of the table a [Save] without Install has at most.
+	SaveChangesMax = writeChangesMax + entryChangesMax
+	// SaveBytesMax is how large they are, keys and values together.
+	SaveBytesMax = writeBytesMax + entryBytesMax
+)
 
 // Read is a ReadIndex that the leader confirmed: whoever has applied Index sees
 // everything acknowledged before the read began.
@@ -93,7 +112,7 @@ func (g *Group) Turn() (*Turn, error) {
 		if changed != nil {
 			conf = changed
 		}
-		if g.table.dirtyBytes > changeBytesMax {
+		if len(g.table.dirty) > writeChangesMax || g.table.dirtyBytes > writeBytesMax {
 			more()
 		}
 	}
@@ -195,7 +214,15 @@ func (g *Group) Compact(t *Turn, published, keep uint64) {
 	if limit >= firstIndex+keep {
 		to = max(to, limit-keep)
 	}
-	if floorMoved || to >= g.compacted+max(keep/4, 1) {
-		g.compacted, t.Save.CompactTo = to, to
+	if !floorMoved && to < g.compacted+max(keep/4, 1) {
+		return
+	}
+	g.compacted = to
+	// NB: with the last of the table's changes. Of a turn that a crash cuts the first
+	// pieces are left, and raft does not start where the log lacks what the table does.
+	if n := len(t.More); n > 0 {
+		t.More[n-1].CompactTo = to
+	} else {
+		t.Save.CompactTo = to
 	}
 }

@@ -6,10 +6,11 @@ import "peer/replica"
 const (
 	// TableBytesMax bounds keys and values together of the Table of one Save
 	// without Install. It and TableChangesMax keep a Save's changes in one
-	// transaction: badger takes 15 % of a memtable, and 50 more for each key.
-	TableBytesMax = 6 << 20
+	// transaction. Badger takes one for each 96 bytes of 15 % of a memtable, which
+	// is 104,857, and as many bytes as that is, of which each change takes 26 besides.
+	TableBytesMax = replica.SaveBytesMax
 	// TableChangesMax bounds the number of changes likewise.
-	TableChangesMax = 50_000
+	TableChangesMax = replica.SaveChangesMax
 	// ValueBytesMax bounds one value of a table, or of the node.
 	ValueBytesMax = 4 << 20
 	// KeyBytesMax bounds one key of a table, or of the node.

@@ -76,5 +76,11 @@ func (f *fixture) tooLarge() {
 	// What is just not too large has to go.
 	f.save(replica.Save{Repo: repo, Table: changes(store.TableChangesMax, 100)})
 	f.save(replica.Save{Repo: repo, Table: changes(store.TableBytesMax/1006, 1000)})
+	both := replica.Save{
+		Repo: repo, Table: changes(store.TableChangesMax, store.TableBytesMax/store.TableChangesMax-6),
+		Entries: Entries(1, 1, 1), HardState: HardState(1, 1, 1), Conf: Position(1, 1, 1, 2, 3, 4, 5, 6, 7).GetConfState(), CompactTo: 1,
+	}
+	f.save(both)
+	f.must(f.DropRepo(repo))
 	f.save(replica.Save{Repo: repo, Entries: []*pb.Entry{{Term: new(uint64(1)), Index: new(uint64(1)), Data: bytesOf(store.EntryBytesMax)}}})
 }

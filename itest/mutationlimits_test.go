@@ -49,7 +49,7 @@ var limitMutations = []mutation{
 	},
 	{
 		promise: "bounded", name: "a turn's changes are one write", file: "replica/turn.go",
-		edits: []string{"len(g.table.dirty) > writeChangesMax || g.table.dirtyBytes > writeBytesMax", "g.table.dirtyBytes > 1<<20"},
+		edits: []string{"len(g.table.dirty) > g.writeChanges || g.table.dirtyBytes > writeBytesMax", "g.table.dirtyBytes > 1<<20"},
 		in:    "node/store", tests: "TestTurn(OfPrunedRefs|ThatCollects)",
 	},
 	{
@@ -71,5 +71,10 @@ var limitMutations = []mutation{
 		promise: "durable", name: "the log is forgotten before the table is stored", file: "replica/turn.go",
 		edits: []string{"t.More[n-1].CompactTo = to", "t.Save.CompactTo = to"},
 		in:    "node/store", tests: "TestTurnOfATombstone",
+	},
+	{
+		promise: "durable", name: "raft's members are saved before the table that names them", file: "replica/turn.go",
+		edits: []string{"Table: g.table.drain(), Conf: conf})\n\t\tconf = nil", "Table: g.table.drain()})\n\t\tif conf != nil {\n\t\t\tt.Save.Conf = conf\n\t\t}"},
+		in:    "replica", tests: "TestSimulation$",
 	},
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -53,6 +54,9 @@ type Config struct {
 	Rules    Rules
 	Payloads Payloads
 	Logger   raft.Logger
+	// WriteChanges is after how many changes of the table a write of a turn ends.
+	// Default: as many as the store takes; only tests have another.
+	WriteChanges int
 	// Key is that of this member's node. It signs what this member vouches for.
 	Key identity.Key
 }
@@ -88,6 +92,8 @@ type Group struct {
 	change     change
 	trail      trail
 	attested   attested
+	// writeChanges: see Config.
+	writeChanges int
 }
 
 // New starts a member from what its store holds.
@@ -95,6 +101,7 @@ func New(c Config) (*Group, error) {
 	g := &Group{
 		genesis: c.Table.Genesis(), log: c.Log, table: c.Table,
 		rules: c.Rules, payloads: c.Payloads, key: c.Key, heard: map[uint64]uint64{}, introduced: map[uint64]Member{},
+		writeChanges: cmp.Or(c.WriteChanges, writeChangesMax),
 	}
 	seat, ok := c.Table.members.Member(c.Self)
 	switch {

@@ -74,7 +74,7 @@ func TestSimulation(t *testing.T) {
 	for what, count := range map[string]int{
 		"newcomers": m.Joined, "joint configurations": m.Joint, "dropped learners": m.Dropped, "leaders that leave": m.HandOvers,
 		"changes of the policy": total.Policies, "revoked keys": total.Revoked, "protected refs that move forward": total.Forwarded, "or not": total.Forced,
-		"receipts": total.Receipts, "pushes without one": total.NoReceipts,
+		"turns saved in part": total.Torn, "receipts": total.Receipts, "pushes without one": total.NoReceipts,
 		"lost disks": m.Wiped, "leavers": m.GaveUp, "strangers": m.Strangers, "groups of one": m.Sizes[1], "of three": m.Sizes[3], "of five": m.Sizes[5],
 	} {
 		if *seeds >= 50 && count == 0 {

@@ -112,7 +112,7 @@ func (g *Group) Turn() (*Turn, error) {
 		if changed != nil {
 			conf = changed
 		}
-		if len(g.table.dirty) > writeChangesMax || g.table.dirtyBytes > writeBytesMax {
+		if len(g.table.dirty) > g.writeChanges || g.table.dirtyBytes > writeBytesMax {
 			more()
 		}
 	}

@@ -16,6 +16,7 @@ type Faults struct {
 	Drop, Duplicate, Late     float64       // of a message
 	CrashBefore, CrashAfter   float64       // of a save
 	SlowDisk                  float64       // of a save
+	CrashBetween              float64       // of two pieces of a save
 	LostReply                 float64       // of a request or its answer
 	Every                     time.Duration // mean time between steps of the storm
 	Crash, CrashAll, Destroy  float64       // of a step
@@ -29,6 +30,8 @@ type Faults struct {
 	Sluggish time.Duration
 	// SkewMax is how far apart the members' clocks are.
 	SkewMax time.Duration
+	// Pieces: what a turn changes is written entry by entry.
+	Pieces bool
 	// Keep is how many entries a log keeps behind what is published.
 	Keep uint64
 	// Collect is the mean time between looks for what may be pruned, Grace how long
@@ -71,6 +74,9 @@ func DrawFaults(seed uint64) Faults {
 		f.Spares, f.Meddle, f.Absence = 1+rng.IntN(4), pick(0, 1), pick(0, 1)
 		f.Destroy = pick(0, 0.3, 1)
 		f.Storm += time.Duration(rng.IntN(8)) * time.Second
+	}
+	if rng.IntN(2) == 0 {
+		f.Pieces, f.CrashBetween = true, pick(0, 0.01, 0.1)
 	}
 	return f
 }

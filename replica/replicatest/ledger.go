@@ -139,6 +139,20 @@ func (l *ledger) saved(m *member, t *replica.Turn) {
 	l.checkTips(m)
 }
 
+// savedInPart notes what a turn applied that reached the disk before a crash.
+func (l *ledger) savedInPart(m *member, t *replica.Turn) {
+	stored, err := replica.LoadTable(m.disk.scan, l.s.rules)
+	if err != nil {
+		l.s.fail("save", "member %d keeps of a turn in part: %v", m.number, err)
+		return
+	}
+	for i := range t.Applied {
+		if t.Applied[i].Index <= stored.Index() {
+			l.applied(m, &t.Applied[i])
+		}
+	}
+}
+
 // checkPayloads holds the payload rule against a member's whole log: what it
 // might still commit, or publish, it must have.
 func (l *ledger) checkPayloads(m *member) {

@@ -100,9 +100,13 @@ func (m *member) start() {
 		m.s.fail("start", "member %d: %v", m.number, err)
 		return
 	}
-	group, err := replica.New(replica.Config{
+	config := replica.Config{
 		Self: m.peer, RaftID: m.seat.RaftID, Log: m.disk, Table: table, Rules: m.s.rules, Payloads: m, Logger: quiet{}, Key: m.key,
-	})
+	}
+	if m.s.faults.Pieces {
+		config.WriteChanges = 1
+	}
+	group, err := replica.New(config)
 	if err != nil {
 		m.s.fail("start", "member %d: %v", m.number, err)
 		return
@@ -235,7 +239,7 @@ func (m *member) turn() {
 		d += m.s.between(0, 400*time.Millisecond)
 	}
 	d += m.slow
-	if t.Save.Empty() {
+	if t.Save.Empty() && len(t.More) == 0 {
 		d = 0
 	}
 	m.s.after(d, func() {
@@ -247,16 +251,25 @@ func (m *member) turn() {
 
 func (m *member) save(t *replica.Turn) {
 	s := m.s
-	if !t.Save.Empty() {
+	if !t.Save.Empty() || len(t.More) > 0 {
 		if !s.calm && s.chance(s.faults.CrashBefore) {
 			m.crash("crash before save")
 			m.restart(s.between(20*time.Millisecond, time.Second))
 			return
 		}
 		s.ledger.saving(m, &t.Save)
-		if err := m.disk.save(&t.Save); err != nil {
-			s.fail("save", "member %d: %v", m.number, err)
-			return
+		for i, piece := range append([]replica.Save{t.Save}, t.More...) {
+			if i > 0 && !s.calm && s.chance(s.faults.CrashBetween) {
+				s.stats.Torn++
+				s.ledger.savedInPart(m, t)
+				m.crash("crash between saves")
+				m.restart(s.between(20*time.Millisecond, time.Second))
+				return
+			}
+			if err := m.disk.save(&piece); err != nil {
+				s.fail("save", "member %d: %v", m.number, err)
+				return
+			}
 		}
 		s.note(m.number, "save", t.Save.HardState.GetTerm(), m.disk.last(), t.Save.CompactTo)
 		s.ledger.saved(m, t)

@@ -52,6 +52,7 @@ type Sim struct {
 type Stats struct {
 	Entries, Acknowledged, Refused, Reads, Repeats int
 	Leaders, Crashes, Snapshots, Fetches, Cuts     int
+	Torn                                           int // turns of which a part was saved
 	Silences, Sleeps                               int
 	Rotten, Left                                   int
 	Collects, Pruned, Missing                      int
@@ -316,6 +317,7 @@ func (t *Stats) Add(s Stats) {
 	t.Crashes += s.Crashes
 	t.Snapshots += s.Snapshots
 	t.Fetches += s.Fetches
+	t.Torn += s.Torn
 	t.Cuts += s.Cuts
 	t.Silences += s.Silences
 	t.Sleeps += s.Sleeps

@@ -74,7 +74,7 @@ func (n *Node) errMissing(repo identity.RepoID, asks identity.PeerID) error {
 
 // showBroken describes a repository as its other replicas do, where they answer.
 func (n *Node) showBroken(ctx context.Context, b *broken) Info {
-	info, err := n.Client.Show(ctx, b.genesis.Repo)
+	info, err := n.showElsewhere(ctx, b.genesis.Repo)
 	if err != nil {
 		info = Info{Genesis: b.genesis}
 	}

@@ -15,8 +15,9 @@ import (
 	"peer/wire"
 )
 
-// Client finds repositories in a network and opens sessions to their replicas.
-// Every node is one; a command whose home has no running node is one by itself.
+// Client finds repositories in a network, opens sessions to their replicas, and has
+// changed what its user may change. Every node is one; a command whose home has no
+// running node is one by itself.
 type Client struct {
 	user identity.Signer
 	// self signs a hello where the user's key is out of reach: members and whoever
@@ -26,11 +27,12 @@ type Client struct {
 	log  *slog.Logger
 	// cache remembers geneses; nil where nothing is remembered.
 	cache Cache
-	// What a node adds to it, nil where none runs: a session with its own replica,
-	// whose genesis it knows, and when it last heard of another node.
-	own        func() (wire.Stream, error)
-	ownGenesis func(identity.RepoID) *replica.Genesis
-	heardAt    func(identity.PeerID) time.Time
+	// here is the node that this is the client of, with replicas of its own; nil where
+	// none runs.
+	here *Node
+	// As in [Config].
+	closed bool
+	admit  func(*replica.Receipt) error
 	// members is who votes in groups that changed since they were founded.
 	members memberCache
 }
@@ -44,12 +46,19 @@ type Cache interface {
 // NewClient makes a client that speaks in the name of user. It owns nothing of
 // what it is given.
 func NewClient(user identity.Signer, net Network, log *slog.Logger) *Client {
-	return &Client{user: user, net: net, log: log}
+	return &Client{user: user, net: net, log: log, admit: func(*replica.Receipt) error { return nil }}
 }
 
 // Remember has a client remember geneses. Call it before anything else.
 func (c *Client) Remember(cache Cache) *Client {
 	c.cache = cache
+	return c
+}
+
+// ForHome has a client do for a home what a node would, with what [Config] says of
+// Closed and Admit. Call it before anything else.
+func (c *Client) ForHome(closed bool, admit func(*replica.Receipt) error) *Client {
+	c.closed, c.admit = closed, admit
 	return c
 }
 
@@ -59,11 +68,11 @@ func addressOf(g *replica.Genesis) identity.Address {
 
 func knownKey(repo identity.RepoID) string { return "genesis/" + repo.String() }
 
-// locate finds the genesis of a repository, and so its members: in what it has
+// locate finds the genesis of a repository, and so its members: here, in what it has
 // seen before, at the nodes it is connected to, in the DHT. Where nobody knows it, it
 // may be private: then who may know of it must say who asks.
 func (c *Client) locate(ctx context.Context, repo identity.RepoID) (*replica.Genesis, error) {
-	if g := c.recall(repo); g != nil {
+	if g := c.known(repo); g != nil {
 		return g, nil
 	}
 	g := c.askAround(ctx, repo)
@@ -82,6 +91,16 @@ func (c *Client) locate(ctx context.Context, repo identity.RepoID) (*replica.Gen
 		}
 	}
 	return g, nil
+}
+
+// known is a genesis for which nobody else has to be asked.
+func (c *Client) known(repo identity.RepoID) *replica.Genesis {
+	if c.here != nil {
+		if g := c.here.knownGenesis(repo); g != nil {
+			return g
+		}
+	}
+	return c.recall(repo)
 }
 
 func (c *Client) recall(repo identity.RepoID) *replica.Genesis {
@@ -174,8 +193,14 @@ func (c *Client) lookUp(ctx context.Context, repo identity.RepoID) *replica.Gene
 	return g
 }
 
-// Session opens a stream to a replica of repo.
+// Session opens a stream to a replica of repo: the one here, or another member's where
+// there is none that takes part.
 func (c *Client) Session(ctx context.Context, repo identity.RepoID, push bool) (wire.Session, error) {
+	if c.here != nil {
+		if g := c.here.group(repo); g != nil {
+			return c.here.sessionHere(ctx, g, push)
+		}
+	}
 	g, err := c.locate(ctx, repo)
 	if err != nil {
 		return wire.Session{}, err
@@ -262,8 +287,22 @@ func (c *Client) membersToAsk(g *replica.Genesis) []identity.PeerID {
 	return append(connected, others...)
 }
 
-// Show describes a repository as its replicas tell, the leader's word first.
+// Show describes a repository, wherever it lives. The leader knows most, so it
+// is asked where that is possible.
 func (c *Client) Show(ctx context.Context, repo identity.RepoID) (Info, error) {
+	if c.here != nil {
+		if b := c.here.brokenGroup(repo); b != nil {
+			return c.here.showBroken(ctx, b), nil
+		}
+		if g := c.here.group(repo); g != nil {
+			return c.here.showGroup(ctx, g)
+		}
+	}
+	return c.showElsewhere(ctx, repo)
+}
+
+// showElsewhere is what other nodes' replicas tell.
+func (c *Client) showElsewhere(ctx context.Context, repo identity.RepoID) (Info, error) {
 	genesis, err := c.locate(ctx, repo)
 	if err != nil {
 		return Info{}, err

@@ -77,5 +77,8 @@ func errNoReplica(g *replica.Genesis, last error) error {
 	if g.Private && errors.As(last, &refused) && refused.F.GetCode() == wire.FailureCode_FAILURE_NOT_FOUND {
 		return errNotFound(g.Repo)
 	}
+	if errors.Is(last, identity.ErrLocked) {
+		return explainLocked(last) // nobody was asked
+	}
 	return failure(wire.FailureCode_FAILURE_NO_QUORUM, fmt.Sprintf("no replica of %s answers: %v", g.Name, last), "start one of its nodes, then try again")
 }

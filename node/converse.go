@@ -11,8 +11,8 @@ import (
 
 // openAt opens a session's stream to a member, this node's own replica included.
 func (c *Client) openAt(ctx context.Context, peer identity.PeerID) (wire.Stream, error) {
-	if peer == c.net.Self() && c.own != nil {
-		return c.own()
+	if peer == c.net.Self() && c.here != nil {
+		return c.here.ownSession()
 	}
 	return c.net.Open(ctx, peer, protocolSession)
 }
@@ -20,7 +20,7 @@ func (c *Client) openAt(ctx context.Context, peer identity.PeerID) (wire.Stream,
 // everyone lists the members: this node first where it has a replica.
 func (c *Client) everyone(g *replica.Genesis) []identity.PeerID {
 	list := c.membersToAsk(g)
-	if c.own != nil {
+	if c.here != nil {
 		for _, p := range c.members.peers(g) {
 			if p == c.net.Self() {
 				return append([]identity.PeerID{p}, list...)

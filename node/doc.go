@@ -37,6 +37,14 @@
 //	prove.go    before it: the listing, and the transactions that prove its refs
 //	vouch.go    who vouches for it: claims, signed by a majority
 //
+// # What a person asks for
+//
+//	client.go   whom to ask about a repository; a client needs no node of its own
+//	locate.go   what a node adds: its own replicas are asked first
+//	init.go     a repository is founded, on nodes that place.go chooses
+//	operate.go  one signed operation, until its outcome is known: lock.go, policy.go, …
+//	log.go      reading it back; why.go, verify.go: asking every member
+//
 // # Members
 //
 //	repair.go  who is away, lost or missing, and what the leader does about it

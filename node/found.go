@@ -3,44 +3,13 @@ package node
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 
 	"peer/git"
 	"peer/identity"
 	"peer/replica"
 	"peer/wire"
 )
-
-// create brings the genesis to all members. A majority suffices: the others
-// hold a seat, and fetch the genesis when they hear of the group.
-func (n *Node) create(ctx context.Context, g *replica.Genesis) error {
-	errs := make([]error, len(g.Members))
-	var wg sync.WaitGroup
-	for i, m := range g.Members {
-		wg.Go(func() {
-			if m.Peer == n.self {
-				errs[i] = n.takePart(ctx, g, n.self)
-				return
-			}
-			_, errs[i] = n.tell(ctx, m.Peer, &wire.GroupRequest{Kind: &wire.GroupRequest_Create{Create: &wire.Create{Genesis: g.Signed}}})
-		})
-	}
-	wg.Wait()
-	failed := 0
-	for _, err := range errs {
-		if err != nil {
-			failed++
-		}
-	}
-	if len(g.Members)-failed < g.Membership().Quorum() {
-		return failure(wire.FailureCode_FAILURE_NO_QUORUM,
-			fmt.Sprintf("only %d of %d replicas could be created: %v", len(g.Members)-failed, len(g.Members), errors.Join(errs...)),
-			"try again with another name: where it was created, this one is taken")
-	}
-	return nil
-}
 
 func (n *Node) serveCreate(from identity.PeerID, s wire.Stream, req *wire.Create) error {
 	g, err := replica.ParseGenesis(req.GetGenesis())

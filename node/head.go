@@ -14,17 +14,17 @@ import (
 // SetHead makes a branch the default one, also one that is not there yet, as git allows:
 // then the Info says so. The log says whether it is, also where it seems to be already:
 // what is shown may be old. If somebody else was faster it is tried again.
-func (n *Node) SetHead(ctx context.Context, repo identity.RepoID, branch string) (Info, *replica.Done, error) {
+func (c *Client) SetHead(ctx context.Context, repo identity.RepoID, branch string) (Info, *replica.Done, error) {
 	const triesMax = 3
 	for try := 1; ; try++ {
-		info, err := n.Show(ctx, repo)
+		info, err := c.Show(ctx, repo)
 		if err != nil {
 			return info, nil, err
 		}
 		if info.Head == "" {
 			return info, nil, failure(wire.FailureCode_FAILURE_VERSION, "whoever answers for "+info.Genesis.Name+" runs an older peer, which does not say what its default branch is", "nothing was changed; upgrade its nodes")
 		}
-		o, err := n.newOperation(ctx, repo, &wire.Operation{Kind: &wire.Operation_SetHead{SetHead: &wire.SetHead{Old: info.Head, New: branch}}})
+		o, err := c.newOperation(ctx, repo, &wire.Operation{Kind: &wire.Operation_SetHead{SetHead: &wire.SetHead{Old: info.Head, New: branch}}})
 		if err != nil {
 			return info, nil, err
 		}

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"peer/identity"
@@ -25,26 +27,26 @@ const defaultReplicas = 3
 // Init creates a repository owned by this home's user: it finds nodes for it,
 // takes a seat on each, and founds the group once all seats are taken. Nothing
 // stays behind when it fails but seats, which are forgotten after an hour.
-func (n *Node) Init(ctx context.Context, o InitOptions) (Info, error) {
-	if err := n.checkInit(&o); err != nil {
+func (c *Client) Init(ctx context.Context, o InitOptions) (Info, error) {
+	if err := o.check(); err != nil {
 		return Info{}, err
 	}
-	repo := identity.NewRepoID(n.cfg.User.Public(), o.Name)
-	if existing := n.existing(ctx, repo, o.Private); existing != nil {
+	repo := identity.NewRepoID(c.user.Public(), o.Name)
+	if existing := c.existing(ctx, repo, o.Private); existing != nil {
 		return Info{}, failure(wire.FailureCode_FAILURE_BAD_REQUEST,
 			fmt.Sprintf("you have a repository %s already", existing.Name),
 			"choose another name, or use it: git clone "+addressOf(existing).URL())
 	}
-	peers, err := n.place(ctx, repo, o)
+	peers, err := c.place(ctx, repo, o)
 	if err != nil {
 		return Info{}, err
 	}
-	members, err := n.takeSeats(ctx, repo, o.Name, peers)
+	members, err := c.takeSeats(ctx, repo, o.Name, peers)
 	if err != nil {
 		return Info{}, err
 	}
-	public := n.cfg.User.Public()
-	genesis, err := replica.NewGenesis(n.cfg.User, &wire.Genesis{
+	public := c.user.Public()
+	genesis, err := replica.NewGenesis(c.user, &wire.Genesis{
 		Owner: public[:], Name: o.Name, ObjectFormat: o.ObjectFormat,
 		DefaultBranch: o.DefaultBranch, Members: members,
 		Policy: &wire.Policy{Version: 1}, CreatedUnixMs: time.Now().UnixMilli(), Private: o.Private,
@@ -52,29 +54,26 @@ func (n *Node) Init(ctx context.Context, o InitOptions) (Info, error) {
 	if err != nil {
 		return Info{}, explainLocked(err)
 	}
-	if err := n.create(ctx, genesis); err != nil {
+	if err := c.create(ctx, genesis); err != nil {
 		return Info{}, err
 	}
-	return n.awaitFounded(ctx, genesis)
+	return c.awaitFounded(ctx, genesis)
 }
 
 // existing is a repository that has the ID already. About one that is to be private
 // nobody is asked: the question would name it.
-func (n *Node) existing(ctx context.Context, repo identity.RepoID, private bool) *replica.Genesis {
+func (c *Client) existing(ctx context.Context, repo identity.RepoID, private bool) *replica.Genesis {
 	if private {
-		if g := n.knownGenesis(repo); g != nil {
-			return g
-		}
-		return n.recall(repo)
+		return c.known(repo)
 	}
-	g, err := n.locate(ctx, repo)
+	g, err := c.locate(ctx, repo)
 	if err != nil {
 		return nil
 	}
 	return g
 }
 
-func (n *Node) checkInit(o *InitOptions) error {
+func (o *InitOptions) check() error {
 	if err := identity.CheckName(o.Name); err != nil {
 		return failure(wire.FailureCode_FAILURE_BAD_REQUEST, err.Error(), "for example: peer init demo")
 	}
@@ -117,19 +116,52 @@ func checkReplicas(o *InitOptions) error {
 	return nil
 }
 
+// create brings the genesis to all members. A majority suffices: the others
+// hold a seat, and fetch the genesis when they hear of the group.
+func (c *Client) create(ctx context.Context, g *replica.Genesis) error {
+	errs := make([]error, len(g.Members))
+	var wg sync.WaitGroup
+	for i, m := range g.Members {
+		wg.Go(func() {
+			if c.here != nil && m.Peer == c.here.self {
+				errs[i] = c.here.takePart(ctx, g, m.Peer)
+				return
+			}
+			_, errs[i] = c.tell(ctx, m.Peer, &wire.GroupRequest{Kind: &wire.GroupRequest_Create{Create: &wire.Create{Genesis: g.Signed}}})
+		})
+	}
+	wg.Wait()
+	failed := 0
+	for _, err := range errs {
+		if err != nil {
+			failed++
+		}
+	}
+	if len(g.Members)-failed < g.Membership().Quorum() {
+		return failure(wire.FailureCode_FAILURE_NO_QUORUM,
+			fmt.Sprintf("only %d of %d replicas could be created: %v", len(g.Members)-failed, len(g.Members), errors.Join(errs...)),
+			"try again with another name: where it was created, this one is taken")
+	}
+	return nil
+}
+
 // awaitFounded waits until the new group has a leader, so that the next command works.
-func (n *Node) awaitFounded(ctx context.Context, g *replica.Genesis) (Info, error) {
+func (c *Client) awaitFounded(ctx context.Context, g *replica.Genesis) (Info, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	var stopped <-chan struct{}
+	if c.here != nil {
+		stopped = c.here.Done()
+	}
 	for {
-		info, err := n.Show(ctx, g.Repo)
+		info, err := c.Show(ctx, g.Repo)
 		if err == nil && info.Leader != "" {
 			return info, nil
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
-		case <-n.ctx.Done():
-			return Info{}, context.Cause(n.ctx)
+		case <-stopped:
+			return Info{}, c.here.Err()
 		case <-ctx.Done():
 			return Info{}, failure(wire.FailureCode_FAILURE_NO_QUORUM, "the repository was created, but its group has no leader yet",
 				"look again in a moment: peer repo show "+g.Name)

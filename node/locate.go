@@ -9,21 +9,9 @@ import (
 	"peer/wire"
 )
 
-// locate finds the genesis of a repository: here, or as any client does.
-func (n *Node) locate(ctx context.Context, repo identity.RepoID) (*replica.Genesis, error) {
-	if g := n.group(repo); g != nil {
-		return g.genesis, nil
-	}
-	return n.Client.locate(ctx, repo)
-}
-
-// Session opens a stream to a replica of repo: this node's own, or another
-// member's where this node has none that takes part.
-func (n *Node) Session(ctx context.Context, repo identity.RepoID, push bool) (wire.Session, error) {
-	g := n.group(repo)
-	if g == nil {
-		return n.Client.Session(ctx, repo, push)
-	}
+// sessionHere opens a stream to this node's own replica, or where that takes no part to
+// another member's.
+func (n *Node) sessionHere(ctx context.Context, g *group, push bool) (wire.Session, error) {
 	_, problem, err := g.state(ctx)
 	if err != nil {
 		return wire.Session{}, err

@@ -11,14 +11,14 @@ import (
 
 // AcquireLock takes, or with a token renews, the write lease of a repository in
 // the name of this home's key. Others' pushes are refused while it lasts.
-func (n *Node) AcquireLock(ctx context.Context, repo identity.RepoID, ttl time.Duration, reason string, token uint64) (*wire.Lock, *replica.Done, error) {
-	done, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_AcquireLock{AcquireLock: &wire.AcquireLock{
+func (c *Client) AcquireLock(ctx context.Context, repo identity.RepoID, ttl time.Duration, reason string, token uint64) (*wire.Lock, *replica.Done, error) {
+	done, err := c.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_AcquireLock{AcquireLock: &wire.AcquireLock{
 		TtlMs: ttl.Milliseconds(), Reason: reason, Token: token,
 	}}})
 	if err != nil {
 		return nil, nil, err
 	}
-	public := n.cfg.User.Public()
+	public := c.user.Public()
 	if token == 0 {
 		token = done.Outcome.GetIndex()
 	}
@@ -26,6 +26,6 @@ func (n *Node) AcquireLock(ctx context.Context, repo identity.RepoID, ttl time.D
 }
 
 // ReleaseLock gives the lease back.
-func (n *Node) ReleaseLock(ctx context.Context, repo identity.RepoID, token uint64) (*replica.Done, error) {
-	return n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_ReleaseLock{ReleaseLock: &wire.ReleaseLock{Token: token}}})
+func (c *Client) ReleaseLock(ctx context.Context, repo identity.RepoID, token uint64) (*replica.Done, error) {
+	return c.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_ReleaseLock{ReleaseLock: &wire.ReleaseLock{Token: token}}})
 }

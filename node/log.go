@@ -7,7 +7,6 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"peer/identity"
-	"peer/replica"
 	"peer/wire"
 )
 
@@ -31,7 +30,7 @@ type LogView struct {
 // Log reads the last entries of a repository's log, from this node's own replica
 // or from the first that answers.
 func (c *Client) Log(ctx context.Context, repo identity.RepoID, count int) (LogView, error) {
-	g, err := c.locateFor(ctx, repo)
+	g, err := c.locate(ctx, repo)
 	if err != nil {
 		return LogView{}, err
 	}
@@ -187,15 +186,4 @@ func oidOrNone(raw []byte) []byte {
 		return nil
 	}
 	return raw
-}
-
-// locateFor is locate for those who talk to all members, which may be others
-// than the genesis names.
-func (c *Client) locateFor(ctx context.Context, repo identity.RepoID) (*replica.Genesis, error) {
-	if c.ownGenesis != nil {
-		if g := c.ownGenesis(repo); g != nil {
-			return g, nil
-		}
-	}
-	return c.locate(ctx, repo)
 }

@@ -74,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		Client: &Client{user: cfg.User, self: cfg.Key, net: cfg.Network, log: cfg.Logger, cache: cfg.Store},
+		Client: &Client{user: cfg.User, self: cfg.Key, net: cfg.Network, log: cfg.Logger, cache: cfg.Store, closed: cfg.Closed, admit: cfg.Admit},
 		cfg:    cfg, self: cfg.Network.Self(), log: cfg.Logger,
 		rules:       replica.Rules{CheckRefName: git.CheckRefName},
 		started:     time.Now(),
@@ -116,8 +116,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		n.groups[repo] = g
 		n.meet(g)
 	}
-	n.own, n.heardAt = n.ownSession, n.lastHeard
-	n.ownGenesis = n.knownGenesis
+	n.here = n
 	n.start()
 	return n, nil
 }

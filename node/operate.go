@@ -15,7 +15,7 @@ import (
 // operation is one signed operation on its way into a group's log. It brings no
 // objects, so all of it can be sent again.
 type operation struct {
-	n       *Node
+	c       *Client
 	genesis *replica.Genesis
 	op      *wire.Operation
 	// sent is made for the first listing. Every further attempt sends the same
@@ -30,25 +30,25 @@ const operateAgain = 100 * time.Millisecond
 
 // operate signs one operation in the user's name and has the group decide it,
 // through changes of the leader. Where it is refused what was decided comes with the error.
-func (n *Node) operate(ctx context.Context, repo identity.RepoID, op *wire.Operation) (*replica.Done, error) {
-	o, err := n.newOperation(ctx, repo, op)
+func (c *Client) operate(ctx context.Context, repo identity.RepoID, op *wire.Operation) (*replica.Done, error) {
+	o, err := c.newOperation(ctx, repo, op)
 	if err != nil {
 		return nil, err
 	}
 	return o.run(ctx)
 }
 
-func (n *Node) newOperation(ctx context.Context, repo identity.RepoID, op *wire.Operation) (*operation, error) {
+func (c *Client) newOperation(ctx context.Context, repo identity.RepoID, op *wire.Operation) (*operation, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	genesis, err := n.locate(ctx, repo)
+	genesis, err := c.locate(ctx, repo)
 	if err != nil {
 		return nil, err
 	}
-	if c := op.GetConfigure(); c != nil {
-		c.Configuration = n.certified(genesis)
+	if configure := op.GetConfigure(); configure != nil {
+		configure.Configuration = c.certified(genesis)
 	}
-	return &operation{n: n, genesis: genesis, op: op, list: func([]*wire.Ref) {}}, nil
+	return &operation{c: c, genesis: genesis, op: op, list: func([]*wire.Ref) {}}, nil
 }
 
 // run tries until there is an outcome, or the time is up.
@@ -95,13 +95,10 @@ func (o *operation) explain(err error) error {
 	return f
 }
 
-// certified names the configuration in force as far as this node knows, which it
+// certified names the configuration in force as far as this client knows, which it
 // checked, so that whoever signs for the owner confirms it. Empty: that of the genesis.
-func (n *Node) certified(genesis *replica.Genesis) []byte {
-	proved := n.members.lineage(genesis.Repo)
-	if g := n.group(genesis.Repo); g != nil {
-		proved = g.members().Lineage
-	}
+func (c *Client) certified(genesis *replica.Genesis) []byte {
+	proved := c.members.lineage(genesis.Repo)
 	if proved == nil || proved.Genesis().Hash != genesis.Hash || proved.Last().Generation == 0 {
 		return nil
 	}
@@ -126,7 +123,7 @@ func worthAnother(err error) bool {
 
 // attempt is one session's part.
 func (o *operation) attempt(ctx context.Context) (*replica.Done, error) {
-	s, err := o.n.Session(ctx, o.genesis.Repo, true)
+	s, err := o.c.Session(ctx, o.genesis.Repo, true)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +132,7 @@ func (o *operation) attempt(ctx context.Context) (*replica.Done, error) {
 	if err := s.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
-	if err := o.n.greet(s, o.genesis, wire.Intent_INTENT_PUSH); err != nil {
+	if err := o.c.greet(s, o.genesis, wire.Intent_INTENT_PUSH); err != nil {
 		return nil, err
 	}
 	base, err := o.readListing(s)
@@ -176,7 +173,7 @@ func (o *operation) sign(base uint64) error {
 	}
 	id := make([]byte, replica.TransactionIDBytes)
 	rand.Read(id)
-	sent, err := replica.NewSent(o.n.cfg.User, o.genesis, id, &wire.Transaction{Base: base, Atomic: true, Operations: []*wire.Operation{o.op}})
+	sent, err := replica.NewSent(o.c.user, o.genesis, id, &wire.Transaction{Base: base, Atomic: true, Operations: []*wire.Operation{o.op}})
 	if err != nil {
 		return explainLocked(err)
 	}
@@ -200,13 +197,13 @@ func (o *operation) send(s wire.Stream) (*replica.Done, error) {
 		}
 		done, err := o.sent.Check(m.GetDone())
 		if err == nil && done.Receipt != nil {
-			err = o.n.cfg.Admit(done.Receipt)
+			err = o.c.admit(done.Receipt)
 		}
 		return done, err
 	}
 }
 
-// explainLocked says what a caller can do whose node can't sign in the user's name.
+// explainLocked says what a caller can do where nothing can be signed in the user's name.
 func explainLocked(err error) error {
 	if !errors.Is(err, identity.ErrLocked) {
 		return err

@@ -12,10 +12,10 @@ import (
 
 // ChangePolicy changes who may do what: change gets the repository as it is and
 // says what is to change. If somebody else was faster it is asked again.
-func (n *Node) ChangePolicy(ctx context.Context, repo identity.RepoID, change func(Info) (*wire.ChangePolicy, error)) (Info, *replica.Done, error) {
+func (c *Client) ChangePolicy(ctx context.Context, repo identity.RepoID, change func(Info) (*wire.ChangePolicy, error)) (Info, *replica.Done, error) {
 	const triesMax = 3
 	for try := 1; ; try++ {
-		info, err := n.Show(ctx, repo)
+		info, err := c.Show(ctx, repo)
 		if err != nil {
 			return info, nil, err
 		}
@@ -27,9 +27,9 @@ func (n *Node) ChangePolicy(ctx context.Context, repo identity.RepoID, change fu
 			return info, nil, err
 		}
 		next.OldVersion = info.Policy.GetVersion()
-		done, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_ChangePolicy{ChangePolicy: next}})
+		done, err := c.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_ChangePolicy{ChangePolicy: next}})
 		if err == nil {
-			info, err = n.Show(ctx, repo)
+			info, err = c.Show(ctx, repo)
 			return info, done, err
 		}
 		if !done.Stale() || try == triesMax {

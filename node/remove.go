@@ -14,11 +14,11 @@ import (
 // Remove ends a repository: its owner's tombstone stays, its objects go when
 // members that lag had time to hear of it. Where it ended and the answer got lost there is
 // nothing more to say, and no error.
-func (n *Node) Remove(ctx context.Context, repo identity.RepoID, reason string) (*replica.Done, error) {
-	done, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Remove{Remove: &wire.Remove{Reason: reason}}})
+func (c *Client) Remove(ctx context.Context, repo identity.RepoID, reason string) (*replica.Done, error) {
+	done, err := c.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Remove{Remove: &wire.Remove{Reason: reason}}})
 	if err != nil {
 		// The reply to an attempt that succeeded may have got lost with a leader.
-		if info, shown := n.Show(ctx, repo); shown == nil && info.Removed != nil {
+		if info, shown := c.Show(ctx, repo); shown == nil && info.Removed != nil {
 			return nil, nil
 		}
 	}

@@ -3,9 +3,6 @@ package node
 import (
 	"context"
 	"crypto/rand"
-	"errors"
-	"fmt"
-	"sync"
 	"time"
 
 	"peer/identity"
@@ -58,37 +55,6 @@ func (n *Node) admitSeat(repo identity.RepoID, from identity.PeerID, decoy bool)
 	}
 	n.waiting[repo] = waitingSeat{from, time.Now(), decoy}
 	return nil
-}
-
-// takeSeats has every chosen node draw its nonce.
-func (n *Node) takeSeats(ctx context.Context, repo identity.RepoID, name string, peers []identity.PeerID) ([]*wire.Member, error) {
-	members := make([]*wire.Member, len(peers))
-	errs := make([]error, len(peers))
-	var wg sync.WaitGroup
-	for i, p := range peers {
-		wg.Go(func() {
-			nonce, err := n.takeSeat(ctx, repo, name, p)
-			if err != nil {
-				errs[i] = fmt.Errorf("node %s: %w", p, err)
-			}
-			members[i] = &wire.Member{RaftId: uint64(i + 1), Peer: []byte(p), Nonce: nonce}
-		})
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM, "not every chosen node takes the repository: "+err.Error(),
-			"nothing was created; see which nodes answer: peer status. Whose repositories a node takes is for its owner to say: peer node --accept")
-	}
-	return members, nil
-}
-
-func (n *Node) takeSeat(ctx context.Context, repo identity.RepoID, name string, peer identity.PeerID) ([]byte, error) {
-	if peer == n.self {
-		return n.prepare(ctx, repo, "", 0)
-	}
-	owner := n.cfg.User.Public()
-	r, err := n.tell(ctx, peer, &wire.GroupRequest{Kind: &wire.GroupRequest_Prepare{Prepare: &wire.Prepare{Repo: repo[:], Owner: owner[:], Name: name}}})
-	return r.GetPrepare().GetNonce(), err
 }
 
 // prepare takes a seat on this node: the nonce is on disk before anyone hears of

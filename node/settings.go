@@ -12,11 +12,11 @@ import (
 
 // Configure changes what the owner wants of a group: change gets the present
 // settings and makes them others. If somebody else was faster it is asked again.
-// The leader then moves the members towards them; [Node.Show] says how far it is.
-func (n *Node) Configure(ctx context.Context, repo identity.RepoID, change func(Info, *wire.Settings) error) (Info, *replica.Done, error) {
+// The leader then moves the members towards them; [Client.Show] says how far it is.
+func (c *Client) Configure(ctx context.Context, repo identity.RepoID, change func(Info, *wire.Settings) error) (Info, *replica.Done, error) {
 	const triesMax = 3
 	for try := 1; ; try++ {
-		info, err := n.Show(ctx, repo)
+		info, err := c.Show(ctx, repo)
 		if err != nil {
 			return info, nil, err
 		}
@@ -28,9 +28,9 @@ func (n *Node) Configure(ctx context.Context, repo identity.RepoID, change func(
 		if err := change(info, next); err != nil {
 			return info, nil, err
 		}
-		done, err := n.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Configure{Configure: &wire.Configure{OldVersion: old, Settings: next}}})
+		done, err := c.operate(ctx, repo, &wire.Operation{Kind: &wire.Operation_Configure{Configure: &wire.Configure{OldVersion: old, Settings: next}}})
 		if err == nil {
-			info, err = n.Show(ctx, repo)
+			info, err = c.Show(ctx, repo)
 			return info, done, err
 		}
 		if !done.Stale() || try == triesMax {

@@ -83,16 +83,8 @@ func (n *Node) Repos(ctx context.Context) ([]Info, error) {
 	return list, nil
 }
 
-// Show describes a repository, wherever it lives. The leader knows most, so it
-// is asked where this node can.
-func (n *Node) Show(ctx context.Context, repo identity.RepoID) (Info, error) {
-	g := n.group(repo)
-	if b := n.brokenGroup(repo); b != nil {
-		return n.showBroken(ctx, b), nil
-	}
-	if g == nil {
-		return n.Client.Show(ctx, repo)
-	}
+// showGroup describes a repository that has a replica here.
+func (n *Node) showGroup(ctx context.Context, g *group) (Info, error) {
 	own, err := n.showOwn(ctx, g)
 	if err != nil {
 		return own, err

@@ -37,7 +37,7 @@ type Verdict struct {
 // Verify has every replica check its objects, refs and log against each other,
 // and hands over what they say, one call at a time.
 func (c *Client) Verify(ctx context.Context, repo identity.RepoID, deep bool, tell func(Verdict) error) error {
-	g, err := c.locateFor(ctx, repo)
+	g, err := c.locate(ctx, repo)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type Reason struct {
 // Why asks every member about a repository, and says who leads, who lags or is
 // silent, and why a push by this home would be refused now.
 func (c *Client) Why(ctx context.Context, repo identity.RepoID) (Info, []Reason, error) {
-	g, err := c.locateFor(ctx, repo)
+	g, err := c.locate(ctx, repo)
 	if err != nil {
 		return Info{}, nil, err
 	}
@@ -155,10 +155,10 @@ func errWord(err error) string {
 
 // lastHeard is zero where this process does not know.
 func (c *Client) lastHeard(p identity.PeerID) time.Time {
-	if c.heardAt == nil {
+	if c.here == nil {
 		return time.Time{}
 	}
-	return c.heardAt(p)
+	return c.here.lastHeard(p)
 }
 
 // refusesPush says what a push by this user would be told here now, if anything.

@@ -10,31 +10,28 @@ import (
 	"peer/wire"
 )
 
-// What the commands that look into a repository get, from a node or, where none
-// runs, straight from the replicas.
-
-func (b *backend) Log(ctx context.Context, q *pb.LogRequest) (*pb.LogReply, error) {
-	n, id, err := b.resolve(q.GetRepo())
+func (b *repoBackend) Log(ctx context.Context, q *pb.LogRequest) (*pb.LogReply, error) {
+	c, id, err := b.resolve(q.GetRepo())
 	if err != nil {
 		return nil, err
 	}
-	return pbLog(n.Log(ctx, id, int(q.GetCount())))
+	return pbLog(c.Log(ctx, id, int(q.GetCount())))
 }
 
-func (b *backend) Why(ctx context.Context, q *pb.WhyRequest) (*pb.WhyReply, error) {
-	n, id, err := b.resolve(q.GetRepo())
+func (b *repoBackend) Why(ctx context.Context, q *pb.WhyRequest) (*pb.WhyReply, error) {
+	c, id, err := b.resolve(q.GetRepo())
 	if err != nil {
 		return nil, err
 	}
-	return pbWhy(n.Why(ctx, id))
+	return pbWhy(c.Why(ctx, id))
 }
 
-func (b *backend) Verify(ctx context.Context, q *pb.VerifyRequest, emit func(*pb.VerifyReply) error) error {
-	n, id, err := b.resolve(q.GetRepo())
+func (b *repoBackend) Verify(ctx context.Context, q *pb.VerifyRequest, emit func(*pb.VerifyReply) error) error {
+	c, id, err := b.resolve(q.GetRepo())
 	if err != nil {
 		return err
 	}
-	return n.Verify(ctx, id, q.GetDeep(), func(v node.Verdict) error { return emit(pbVerdict(v)) })
+	return c.Verify(ctx, id, q.GetDeep(), func(v node.Verdict) error { return emit(pbVerdict(v)) })
 }
 
 func pbLog(v node.LogView, err error) (*pb.LogReply, error) {

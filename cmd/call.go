@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"peer/identity"
 	"peer/node/control"
+	"peer/node/control/pb"
 	"peer/wire"
 )
 
@@ -19,17 +19,30 @@ const (
 	initTimeout   = 90 * time.Second // finds nodes, and sets up a group on them
 )
 
-// call runs do with the node of the home.
+// repoAPI is what a command asks about repositories: the node of the home, or where
+// none runs the replicas themselves.
+type repoAPI interface {
+	dialer
+	Init(context.Context, *pb.InitRequest) (*pb.InitReply, error)
+	ShowRepo(context.Context, *pb.ShowRepoRequest) (*pb.Repo, error)
+	AcquireLock(context.Context, *pb.AcquireLockRequest) (*pb.LockReply, error)
+	ReleaseLock(context.Context, *pb.ReleaseLockRequest) (*pb.LockReply, error)
+	Configure(context.Context, *pb.ConfigureRequest) (*pb.Repo, error)
+	ChangePolicy(context.Context, *pb.ChangePolicyRequest) (*pb.Repo, error)
+	SetHead(context.Context, *pb.SetHeadRequest) (*pb.Repo, error)
+	RemoveRepo(context.Context, *pb.RemoveRepoRequest) (*pb.RemoveRepoReply, error)
+	Log(context.Context, *pb.LogRequest) (*pb.LogReply, error)
+	Why(context.Context, *pb.WhyRequest) (*pb.WhyReply, error)
+	Verify(ctx context.Context, q *pb.VerifyRequest, emit func(*pb.VerifyReply) error) error
+}
+
+var (
+	_ repoAPI = (*control.Client)(nil)
+	_ repoAPI = (*loneClient)(nil)
+)
+
+// call runs do with the node of the home, for what is about that node.
 func (a *app) call(ctx context.Context, timeout time.Duration, do func(context.Context, *control.Client) error) error {
-	return a.callNode(ctx, timeout, false, do)
-}
-
-// callSigning is call for what is signed in the user's name.
-func (a *app) callSigning(ctx context.Context, timeout time.Duration, do func(context.Context, *control.Client) error) error {
-	return a.callNode(ctx, timeout, true, do)
-}
-
-func (a *app) callNode(ctx context.Context, timeout time.Duration, signs bool, do func(context.Context, *control.Client) error) error {
 	home, err := a.Home()
 	if err != nil {
 		return err
@@ -39,16 +52,56 @@ func (a *app) callNode(ctx context.Context, timeout time.Duration, signs bool, d
 		return err
 	}
 	defer node.Close()
-	if signs {
-		detach, err := home.signFor(ctx, node)
-		if err != nil {
-			return err
-		}
-		defer detach()
-	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return do(ctx, node)
+}
+
+// ask runs do with whom to ask about repositories. signs says that something is signed
+// in the user's name. most: 0 is as long as it takes.
+func (a *app) ask(ctx context.Context, most time.Duration, signs bool, do func(context.Context, repoAPI) error) error {
+	home, err := a.Home()
+	if err != nil {
+		return err
+	}
+	from, done, err := home.reach(ctx, signs)
+	if err != nil {
+		return err
+	}
+	defer done()
+	asking, cancel := ctx, func() {}
+	if most > 0 {
+		asking, cancel = context.WithTimeout(ctx, most)
+	}
+	defer cancel()
+	err = do(asking, from)
+	if err != nil && ctx.Err() != nil && exitCode(err) != exitUnknown {
+		return ctx.Err() // a search that is interrupted finds nothing
+	}
+	return err
+}
+
+// reach finds whom to ask about repositories, until done.
+func (h *Home) reach(ctx context.Context, signs bool) (from repoAPI, done func(), err error) {
+	node, err := h.Dial(ctx)
+	if errors.Is(err, control.ErrNotRunning) {
+		alone, err := h.reachAlone(ctx, err)
+		if err != nil {
+			return nil, nil, err
+		}
+		return alone, func() { _ = alone.Close() }, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	detach := func() {}
+	if signs {
+		if detach, err = h.signFor(ctx, node); err != nil {
+			_ = node.Close()
+			return nil, nil, err
+		}
+	}
+	return node, func() { detach(); _ = node.Close() }, nil
 }
 
 // signFor signs in the user's name for the node, which does so itself unless the
@@ -59,31 +112,25 @@ func (h *Home) signFor(ctx context.Context, node *control.Client) (done func(), 
 	if err != nil {
 		return nil, err
 	}
-	var signer identity.Signer
-	switch u.Place {
-	case inSealed:
-		key := &sealedKey{home: h, user: u}
-		if err := key.unlock(); err != nil {
-			return nil, err
-		}
-		signer = key
-	case inAgent:
-		signer = h.signerOf(u)
-	default:
+	if u.Place != inSealed && u.Place != inAgent {
 		return func() {}, nil
+	}
+	signer := h.signerOf(u)
+	if err := unlock(signer); err != nil {
+		return nil, err
 	}
 	return node.AttachSigner(ctx, signer)
 }
 
-// callRepo is call for a command that looks at one repository. repo is its spelling for the node.
-func (a *app) callRepo(ctx context.Context, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
+// callRepo is ask for a command that looks at one repository. repo is its spelling for who is asked.
+func (a *app) callRepo(ctx context.Context, arg string, do func(ctx context.Context, from repoAPI, repo string) error) error {
 	return a.callRepoFor(ctx, callTimeout, false, arg, do)
 }
 
 // changeRepo is callRepo for a command that has something signed.
-func (a *app) changeRepo(ctx context.Context, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
-	return a.callRepoFor(ctx, changeTimeout, true, arg, func(ctx context.Context, node *control.Client, repo string) error {
-		return unanswered(do(ctx, node, repo), arg)
+func (a *app) changeRepo(ctx context.Context, arg string, do func(ctx context.Context, from repoAPI, repo string) error) error {
+	return a.callRepoFor(ctx, changeTimeout, true, arg, func(ctx context.Context, from repoAPI, repo string) error {
+		return unanswered(do(ctx, from, repo), arg)
 	})
 }
 
@@ -101,7 +148,7 @@ func unanswered(err error, arg string) error {
 }
 
 // callRepoFor is callRepo for a command that may take longer, or has something signed.
-func (a *app) callRepoFor(ctx context.Context, most time.Duration, signs bool, arg string, do func(ctx context.Context, node *control.Client, repo string) error) error {
+func (a *app) callRepoFor(ctx context.Context, most time.Duration, signs bool, arg string, do func(ctx context.Context, from repoAPI, repo string) error) error {
 	home, err := a.Home()
 	if err != nil {
 		return err
@@ -110,7 +157,7 @@ func (a *app) callRepoFor(ctx context.Context, most time.Duration, signs bool, a
 	if err != nil {
 		return err
 	}
-	return a.callNode(ctx, most, signs, func(ctx context.Context, node *control.Client) error {
-		return do(ctx, node, ref.String())
+	return a.ask(ctx, most, signs, func(ctx context.Context, from repoAPI) error {
+		return do(ctx, from, ref.String())
 	})
 }

@@ -34,8 +34,8 @@ func TestUnansweredChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, repo := &app{home: home}, identity.KeyFromSeed([32]byte{1}).Public().DID()+"/demo"
-	answer := func(err error) func(context.Context, *control.Client, string) error {
-		return func(context.Context, *control.Client, string) error { return err }
+	answer := func(err error) func(context.Context, repoAPI, string) error {
+		return func(context.Context, repoAPI, string) error { return err }
 	}
 	late := fmt.Errorf("lock: %w", context.DeadlineExceeded)
 	if err := a.changeRepo(t.Context(), repo, answer(late)); exitCode(err) != exitUnknown || !strings.Contains(fmt.Sprint(err), repo) {
@@ -56,7 +56,7 @@ func TestChangedAndNotShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &backend{cfg: NodeConfig{Home: home}}
+	b := &repoBackend{home: home}
 	g := &replica.Genesis{Name: "demo", Repo: identity.RepoID{1}, Hash: identity.GenesisHash{1}}
 	done := &replica.Done{Genesis: g, Outcome: &wire.Outcome{Index: 42}, Durable: 2, Replicas: 3}
 	_, err = b.changed(t.Context())(node.Info{}, done, refusal(wire.FailureCode_FAILURE_NO_QUORUM, "no replica answers", ""))

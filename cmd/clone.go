@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"peer/identity"
-	"peer/node/control"
 	"peer/node/control/pb"
 )
 
@@ -50,8 +49,8 @@ func (a *app) cloneURL(ctx context.Context, arg string) (string, error) {
 	}
 	// An ID alone: the network knows whose it is and what it is called.
 	var address identity.Address
-	err = a.call(ctx, callTimeout, func(ctx context.Context, node *control.Client) error {
-		r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: ref.String()})
+	err = a.callRepo(ctx, arg, func(ctx context.Context, from repoAPI, repo string) error {
+		r, err := from.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
 		if err == nil {
 			address, err = identity.ParseURL(r.GetUrl(), nil)
 		}

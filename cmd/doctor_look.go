@@ -261,7 +261,7 @@ func (e *examined) lookAround(ctx context.Context, home *Home) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	alone, err := dialLoneAs(ctx, home, key)
+	alone, err := dialLone(ctx, home, key)
 	if err != nil {
 		e.reachErr = err
 		return

@@ -49,6 +49,8 @@ type Home struct {
 	Dir string // absolute
 	// PassphraseFile has the passphrase of the user's key; empty: ask for it.
 	PassphraseFile string
+
+	sealed *sealedKey // of the user, so that a command asks for the passphrase once
 }
 
 // DefaultHomeDir is the home where neither --home nor PEER_HOME names one:

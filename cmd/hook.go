@@ -89,8 +89,16 @@ func (c *hookAddCmd) Run(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
-	return a.callRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
-		h, err := node.AddHook(ctx, &pb.AddHookRequest{Repo: repo, Url: c.URL, Secret: secret, Events: c.Events, AllowPrivate: c.AllowPrivate})
+	home, err := a.Home()
+	if err != nil {
+		return err
+	}
+	repo, err := home.ResolveRepo(c.Repo)
+	if err != nil {
+		return err
+	}
+	return a.call(ctx, callTimeout, func(ctx context.Context, node *control.Client) error {
+		h, err := node.AddHook(ctx, &pb.AddHookRequest{Repo: repo.String(), Url: c.URL, Secret: secret, Events: c.Events, AllowPrivate: c.AllowPrivate})
 		if err != nil {
 			return err
 		}

@@ -171,7 +171,7 @@ func (a *app) reposOfMine(ctx context.Context, key identity.PublicKey, by identi
 			found.founded = append(found.founded, ids[spelled])
 		}
 		var shown *pb.Repo
-		err = a.waysAs(ctx, by, func(ctx context.Context, w way) (err error) {
+		err = a.waysAs(ctx, by, func(ctx context.Context, w repoAPI) (err error) {
 			shown, err = w.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: spelled})
 			return err
 		})

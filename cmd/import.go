@@ -192,8 +192,8 @@ func (i *importing) run(ctx context.Context) error {
 
 // find sees whether the repository is there already: from an import that broke off.
 func (i *importing) find(ctx context.Context) error {
-	err := i.app.callRepo(ctx, i.Name, func(ctx context.Context, node *control.Client, repo string) (err error) {
-		i.repo, err = node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
+	err := i.app.callRepo(ctx, i.Name, func(ctx context.Context, from repoAPI, repo string) (err error) {
+		i.repo, err = from.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
 		return err
 	})
 	var refused *control.Error
@@ -301,8 +301,8 @@ func (i *importing) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return i.app.callSigning(ctx, initTimeout, func(ctx context.Context, node *control.Client) error {
-		reply, err := node.Init(ctx, request)
+	return i.app.ask(ctx, initTimeout, true, func(ctx context.Context, from repoAPI) error {
+		reply, err := from.Init(ctx, request)
 		i.repo, i.warned = reply.GetRepo(), reply.GetWarnings()
 		return err
 	})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"peer/identity"
-	"peer/node/control"
 	"peer/node/control/pb"
 	"peer/replica"
 )
@@ -52,8 +51,8 @@ func (c *initCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	var reply *pb.InitReply
-	err = a.callSigning(ctx, initTimeout, func(ctx context.Context, node *control.Client) (err error) {
-		reply, err = node.Init(ctx, request)
+	err = a.ask(ctx, initTimeout, true, func(ctx context.Context, from repoAPI) (err error) {
+		reply, err = from.Init(ctx, request)
 		return err
 	})
 	if err != nil {

@@ -54,9 +54,7 @@ type logChangeJSON struct {
 
 // Run prints who moved what, and when.
 func (c *logCmd) Run(ctx context.Context, a *app) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return a.look(ctx, c.Repo, false, func(from looker, repo string) error {
+	return a.callRepoFor(ctx, callTimeout, false, c.Repo, func(ctx context.Context, from repoAPI, repo string) error {
 		r, err := from.Log(ctx, &pb.LogRequest{Repo: repo, Count: c.Count})
 		if err != nil {
 			return err

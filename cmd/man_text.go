@@ -20,7 +20,7 @@ var exitMeanings = []struct {
 	{exitOK, "done"},
 	{exitFailed, "failed, and nothing below says it better"},
 	{exitUsage, "the command line or the config file is wrong; nothing was done"},
-	{exitNotRunning, "no node runs for the home"},
+	{exitNotRunning, "no node runs for the home, and what was asked needs one; or the home knows no other either"},
 	{exitNotFound, "not found: no such repository, petname, lock"},
 	{exitNotAllowed, "not allowed, by the policy, by somebody's lock, or for lack of the token"},
 	{exitUnavailable, "not now: no leader, no majority, busy, no answer in time. The same again may work"},

@@ -22,16 +22,10 @@ const (
 	replaceTimeout = 30 * time.Second
 )
 
-// way is one to the replicas: the node of the home, or a host of this command's own.
-type way interface {
-	dialer
-	ShowRepo(context.Context, *pb.ShowRepoRequest) (*pb.Repo, error)
-}
-
 // waysAs tries what is to be done in the name of a key: through the node first, and by
 // itself where no node runs. A node looks for private repositories in the name of its
 // user, who may have another key by now.
-func (a *app) waysAs(ctx context.Context, by identity.Signer, do func(context.Context, way) error) error {
+func (a *app) waysAs(ctx context.Context, by identity.Signer, do func(context.Context, repoAPI) error) error {
 	ctx, cancel := context.WithTimeout(ctx, replaceTimeout)
 	defer cancel()
 	running, err := a.home.Dial(ctx)
@@ -45,23 +39,29 @@ func (a *app) waysAs(ctx context.Context, by identity.Signer, do func(context.Co
 	} else if !errors.Is(err, control.ErrNotRunning) {
 		return err
 	}
-	alone, lerr := dialLoneAs(ctx, a.home, by)
+	alone, lerr := dialLone(ctx, a.home, by)
 	if lerr != nil {
 		return err // of the node, which the person can start, or which has looked
 	}
 	defer alone.Close()
+	if rerr := alone.awaitNetwork(ctx); rerr != nil {
+		if running == nil {
+			err = rerr
+		}
+		return err
+	}
 	return do(ctx, alone)
 }
 
 // kept lends out a way that somebody else closes.
-type kept struct{ way }
+type kept struct{ repoAPI }
 
 func (kept) Close() error { return nil }
 
 // replaceKey has the log of a repository take a replacement of a key, which what makes
 // of the policy; nil: there is nothing to do, and nothing is committed.
 func (a *app) replaceKey(ctx context.Context, repo RepoRef, by identity.Signer, what func(*replica.Genesis, *pb.Repo) (*wire.ReplaceKey, error)) (commit *pb.Commit, err error) {
-	err = a.waysAs(ctx, by, func(ctx context.Context, w way) error {
+	err = a.waysAs(ctx, by, func(ctx context.Context, w repoAPI) error {
 		for try := 1; ; try++ {
 			done, err := a.replaceOnce(ctx, w, repo, by, what)
 			if err != nil || done == nil {
@@ -80,7 +80,7 @@ func (a *app) replaceKey(ctx context.Context, repo RepoRef, by identity.Signer, 
 	return commit, err
 }
 
-func (a *app) replaceOnce(ctx context.Context, w way, repo RepoRef, by identity.Signer, what func(*replica.Genesis, *pb.Repo) (*wire.ReplaceKey, error)) (*replica.Done, error) {
+func (a *app) replaceOnce(ctx context.Context, w repoAPI, repo RepoRef, by identity.Signer, what func(*replica.Genesis, *pb.Repo) (*wire.ReplaceKey, error)) (*replica.Done, error) {
 	shown, err := w.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo.ID.String()})
 	if err != nil {
 		return nil, err

@@ -60,8 +60,8 @@ type repoShowCmd struct {
 
 // Run describes one repository.
 func (c *repoShowCmd) Run(ctx context.Context, a *app) error {
-	return a.callRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
-		r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
+	return a.callRepo(ctx, c.Repo, func(ctx context.Context, from repoAPI, repo string) error {
+		r, err := from.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
 		if err != nil {
 			return err
 		}

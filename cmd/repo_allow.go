@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"peer/identity"
-	"peer/node/control"
 	"peer/node/control/pb"
 )
 
@@ -64,8 +63,8 @@ func (c *repoDenyCmd) revoke(ctx context.Context, a *app, grants []*pb.Grant) er
 		a.committed(commit, c.JSON)
 		last = cmp.Or(commit, last)
 	}
-	return a.callRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, id string) error {
-		r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: id})
+	return a.callRepo(ctx, c.Repo, func(ctx context.Context, from repoAPI, id string) error {
+		r, err := from.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: id})
 		if err != nil {
 			return err
 		}
@@ -95,9 +94,9 @@ func (a *app) grants(owners []string, role string) (list []*pb.Grant, err error)
 
 // changePolicy asks for a change, and shows what the policy is then.
 func (a *app) changePolicy(ctx context.Context, repo string, json bool, q *pb.ChangePolicyRequest) error {
-	return a.changeRepo(ctx, repo, func(ctx context.Context, node *control.Client, id string) error {
+	return a.changeRepo(ctx, repo, func(ctx context.Context, from repoAPI, id string) error {
 		q.Repo = id
-		r, err := node.ChangePolicy(ctx, q)
+		r, err := from.ChangePolicy(ctx, q)
 		if err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"peer/node"
-	"peer/node/control"
 	"peer/node/control/pb"
 )
 
@@ -21,8 +20,8 @@ func (c *repoDefaultBranchCmd) Run(ctx context.Context, a *app) error {
 	if _, err := node.BranchRef(c.Branch); err != nil {
 		return usage(hintOf(asRefusal(err)), "%v", err)
 	}
-	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
-		r, err := node.SetHead(ctx, &pb.SetHeadRequest{Repo: repo, Branch: c.Branch})
+	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, from repoAPI, repo string) error {
+		r, err := from.SetHead(ctx, &pb.SetHeadRequest{Repo: repo, Branch: c.Branch})
 		if err != nil {
 			return err
 		}

@@ -35,8 +35,8 @@ func (c *repoLockCmd) Run(ctx context.Context, a *app) error {
 	if c.TTL < lockTTLMin || c.TTL > lockTTLMax {
 		return usage("--ttl 10m, for instance", "--ttl: want between %s and %s", lockTTLMin, lockTTLMax)
 	}
-	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
-		reply, err := node.AcquireLock(ctx, &pb.AcquireLockRequest{
+	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, from repoAPI, repo string) error {
+		reply, err := from.AcquireLock(ctx, &pb.AcquireLockRequest{
 			Repo: repo, TtlMs: c.TTL.Milliseconds(), Reason: c.Reason, Token: c.Token,
 		})
 		if err != nil {
@@ -63,15 +63,15 @@ type repoUnlockCmd struct {
 
 // Run gives the lock back.
 func (c *repoUnlockCmd) Run(ctx context.Context, a *app) error {
-	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
+	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, from repoAPI, repo string) error {
 		token := c.Token
 		if token == 0 {
 			var err error
-			if token, err = a.ownLock(ctx, node, repo); err != nil {
+			if token, err = a.ownLock(ctx, from, repo); err != nil {
 				return err
 			}
 		}
-		reply, err := node.ReleaseLock(ctx, &pb.ReleaseLockRequest{Repo: repo, Token: token})
+		reply, err := from.ReleaseLock(ctx, &pb.ReleaseLockRequest{Repo: repo, Token: token})
 		if err != nil {
 			return err
 		}
@@ -82,8 +82,8 @@ func (c *repoUnlockCmd) Run(ctx context.Context, a *app) error {
 }
 
 // ownLock is the token of the lock that this home's key holds.
-func (a *app) ownLock(ctx context.Context, node *control.Client, repo string) (uint64, error) {
-	r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
+func (a *app) ownLock(ctx context.Context, from repoAPI, repo string) (uint64, error) {
+	r, err := from.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
 	if err != nil {
 		return 0, err
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"peer/node/control"
 	"peer/node/control/pb"
 )
 
@@ -33,22 +32,22 @@ func (c *repoReplicasCmd) Run(ctx context.Context, a *app) error {
 		return err
 	}
 	changes := len(c.Add)+len(c.Remove)+len(c.Prefer) > 0 || c.Count != 0 || c.Grace != "" || c.Stay != nil
-	return a.callRepoFor(ctx, changeTimeout+c.Wait, changes, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
+	return a.callRepoFor(ctx, changeTimeout+c.Wait, changes, c.Repo, func(ctx context.Context, from repoAPI, repo string) error {
 		request.Repo = repo
 		if !changes {
-			r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
+			r, err := from.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
 			if err != nil {
 				return err
 			}
 			return c.print(a.out, r)
 		}
-		r, err := node.Configure(ctx, request)
+		r, err := from.Configure(ctx, request)
 		if err != nil {
 			return unanswered(err, c.Repo)
 		}
 		commit := r.GetCommit()
 		a.committed(commit, c.JSON)
-		if r, err = c.await(ctx, a, node, r); err != nil {
+		if r, err = c.await(ctx, a, from, r); err != nil {
 			return err
 		}
 		r.Commit = commit
@@ -112,7 +111,7 @@ func parseGrace(text string) (int64, error) {
 }
 
 // await tells what the leader does until the replicas are as they should be.
-func (c *repoReplicasCmd) await(ctx context.Context, a *app, node *control.Client, r *pb.Repo) (*pb.Repo, error) {
+func (c *repoReplicasCmd) await(ctx context.Context, a *app, from repoAPI, r *pb.Repo) (*pb.Repo, error) {
 	said := ""
 	for end := time.Now().Add(c.Wait); ; {
 		if done(r) {
@@ -132,7 +131,7 @@ func (c *repoReplicasCmd) await(ctx context.Context, a *app, node *control.Clien
 			return nil, context.Cause(ctx)
 		}
 		// NB: while the leader changes the answer may be an error for a moment.
-		if next, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: r.GetId()}); err == nil {
+		if next, err := from.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: r.GetId()}); err == nil {
 			r = next
 		}
 	}

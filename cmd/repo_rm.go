@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"peer/node/control"
 	"peer/node/control/pb"
 )
 
@@ -16,8 +15,8 @@ type repoRmCmd struct {
 
 // Run ends a repository: a tombstone signed by its owner takes its place.
 func (c *repoRmCmd) Run(ctx context.Context, a *app) error {
-	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, node *control.Client, repo string) error {
-		r, err := node.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
+	return a.changeRepo(ctx, c.Repo, func(ctx context.Context, from repoAPI, repo string) error {
+		r, err := from.ShowRepo(ctx, &pb.ShowRepoRequest{Repo: repo})
 		if err != nil {
 			return err
 		}
@@ -25,7 +24,7 @@ func (c *repoRmCmd) Run(ctx context.Context, a *app) error {
 			return usage("keep a copy if you may want it back: git clone --mirror "+r.GetUrl()+"; then: peer repo rm "+shellQuote(c.Repo)+" --yes "+r.GetName(),
 				"%s ends for everybody, on all %d replicas, and can't be brought back", r.GetName(), len(r.GetReplicas()))
 		}
-		reply, err := node.RemoveRepo(ctx, &pb.RemoveRepoRequest{Repo: repo, Reason: c.Reason})
+		reply, err := from.RemoveRepo(ctx, &pb.RemoveRepoRequest{Repo: repo, Reason: c.Reason})
 		if err != nil {
 			return err
 		}

@@ -18,7 +18,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1
 	exitUsage       = 2   // the command line, or the config file
-	exitNotRunning  = 3   // no node runs for the home
+	exitNotRunning  = 3   // no node runs for the home, and none is known that could do instead
 	exitNotFound    = 4   // no such repository, petname, …
 	exitNotAllowed  = 5   // by the policy, or by the token
 	exitUnavailable = 6   // no quorum, no leader, busy: the same again may work

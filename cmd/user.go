@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -119,12 +120,24 @@ func (h *Home) User() (identity.Signer, error) {
 func (h *Home) signerOf(u userKey) identity.Signer {
 	switch u.Place {
 	case inSealed:
-		return &sealedKey{home: h, user: u}
+		if h.sealed == nil || !bytes.Equal(h.sealed.user.raw, u.raw) {
+			h.sealed = &sealedKey{home: h, user: u}
+		}
+		return h.sealed
 	case inAgent:
 		return agentKey{identity.AgentSigner{Socket: agentSocket(), Key: u.Public}}
 	default:
 		return u.key
 	}
+}
+
+// unlock asks for the passphrase now where signing would, so that nothing else waits
+// for it later.
+func unlock(s identity.Signer) error {
+	if sealed, ok := s.(*sealedKey); ok {
+		return sealed.unlock()
+	}
+	return nil
 }
 
 func agentSocket() string { return os.Getenv("SSH_AUTH_SOCK") }

@@ -48,7 +48,7 @@ func (c *verifyCmd) Run(ctx context.Context, a *app) error {
 	case len(c.Receipt) > 0:
 		return verifyReceipts(a.out, c.Receipt, c.JSON)
 	}
-	return a.look(ctx, c.Repo, true, func(from looker, repo string) error {
+	return a.callRepoFor(ctx, 0, true, c.Repo, func(ctx context.Context, from repoAPI, repo string) error {
 		out := verifyJSON{OK: true, Replicas: []verifiedJSON{}}
 		err := from.Verify(ctx, &pb.VerifyRequest{Repo: repo, Deep: c.Deep}, func(r *pb.VerifyReply) error {
 			if !r.GetDone() {

@@ -26,9 +26,7 @@ type reasonJSON struct {
 
 // Run explains a repository.
 func (c *whyCmd) Run(ctx context.Context, a *app) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return a.look(ctx, c.Repo, true, func(from looker, repo string) error {
+	return a.callRepoFor(ctx, callTimeout, true, c.Repo, func(ctx context.Context, from repoAPI, repo string) error {
 		r, err := from.Why(ctx, &pb.WhyRequest{Repo: repo})
 		if err != nil {
 			return err

@@ -92,7 +92,7 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 	if err := p.door.look(context.WithoutCancel(ctx)); err != nil {
 		cfg.Log.Warn("the door for guests stays closed", "error", err)
 	}
-	backend := &backend{cfg: cfg, parts: p}
+	backend := &backend{repoBackend: repoBackend{home: cfg.Home}, cfg: cfg, parts: p}
 	if !cfg.Bootstrap {
 		p.node, err = node.Open(ctx, node.Config{
 			Key: cfg.Key, User: cfg.User, ReposDir: cfg.ReposDir, Network: p.transport, Store: p.store, Logger: cfg.Log,
@@ -104,6 +104,7 @@ func (p *nodeParts) open(ctx context.Context, cfg NodeConfig) (err error) {
 		if err != nil {
 			return err
 		}
+		backend.client = p.node.Client
 	}
 	if p.node != nil {
 		p.hooks, err = hook.Open(hook.Config{Store: p.store, Source: hookSource{p.node}, Log: cfg.Log, UserAgent: "peer-hook/" + Version()})

@@ -127,8 +127,10 @@ func TestBadInputFlags(t *testing.T) {
 		{"node", "PEER_GRPC_PORT=x", "port", usage},
 		{"node", "PEER_MDNS=perhaps", "mdns", usage},
 		{"status", "", "no node runs", 3},
-		{"init a", "", "no node runs", 3},
-		{"repo show a", "", "no node runs", 3},
+		{"repo ls", "", "no node runs", 3},
+		{"init a", "", "1 of the 3 nodes", 6},
+		{"init a --replicas 1", "", "no node runs here", 1},
+		{"repo show a", "", "not known", 4},
 	} {
 		p.Env = []string{bad.env}
 		r := p.TryPeer(strings.Fields(bad.line)...)

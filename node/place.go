@@ -26,16 +26,20 @@ func (c *Client) place(ctx context.Context, repo identity.RepoID, o InitOptions)
 	if o.Replicas == 1 {
 		return []identity.PeerID{c.here.self}, nil
 	}
+	fewer := "--replicas 1"
+	if c.here == nil {
+		fewer = "--on NODE"
+	}
 	if !c.closed {
 		return nil, failure(wire.FailureCode_FAILURE_NOT_ALLOWED,
 			"this network is open, so its nodes are strangers and may not decide about your repository",
-			"name the nodes that you trust: peer init NAME --on NODE,NODE,NODE; or use --replicas 1")
+			"name the nodes that you trust: peer init NAME --on NODE,NODE,NODE; or use "+fewer)
 	}
 	candidates := c.probe(ctx)
 	if len(candidates) < o.Replicas {
 		return nil, failure(wire.FailureCode_FAILURE_NO_QUORUM,
 			fmt.Sprintf("%d of the %d nodes that %d replicas need can take a repository now", len(candidates), o.Replicas, o.Replicas),
-			"start more nodes, or use --replicas 1 (one disk, no failover)")
+			"start more nodes, or use "+fewer+" (one disk, no failover)")
 	}
 	slices.SortFunc(candidates, func(a, b identity.PeerID) int {
 		return bytes.Compare(rank(repo, b), rank(repo, a))

@@ -51,7 +51,7 @@ func (n *Node) admitSeat(repo identity.RepoID, from identity.PeerID, decoy bool)
 		}
 	}
 	if each >= seatsEach || strange >= seatsStrange && !n.sharesGroup(from) {
-		return failure(wire.FailureCode_FAILURE_BUSY, "too many seats on this node wait for their repositories", "nothing was created; try again in an hour")
+		return failure(wire.FailureCode_FAILURE_BUSY, "too many seats on this node wait for their repositories", "nothing was created; try again later")
 	}
 	n.waiting[repo] = waitingSeat{from, time.Now(), decoy}
 	return nil
@@ -71,28 +71,28 @@ func (n *Node) prepare(ctx context.Context, repo identity.RepoID, from identity.
 	}
 	n.founding.Lock()
 	defer n.founding.Unlock()
-	g := n.group(repo)
-	if g != nil && !hidden {
+	seat, draw, counts := n.cfg.Store.Seat, n.drawSeat, true
+	if hidden {
+		seat, draw = n.decoy, n.decoySeat
+	} else if g := n.group(repo); g != nil {
 		if err := n.makeRoom(ctx, g, from, insteadOf); err != nil {
 			return nil, err
 		}
-	}
-	seat := n.cfg.Store.Seat
-	if hidden {
-		seat = n.decoy
+		counts = false // it takes the place of one that was there
 	}
 	// A seat that somebody may be about to claim is not drawn anew.
 	if nonce, ok, err := seat(repo); err != nil || ok {
 		return nonce, err
 	}
-	if g == nil || hidden { // or it takes the place of one that was there
+	if counts {
 		if err := n.admitSeat(repo, from, hidden); err != nil {
 			return nil, err
 		}
 	}
-	if hidden {
-		return n.decoySeat(repo)
-	}
+	return draw(repo)
+}
+
+func (n *Node) drawSeat(repo identity.RepoID) ([]byte, error) {
 	nonce := make([]byte, replica.NonceBytes)
 	if _, err := rand.Read(nonce); err != nil {
 		return nil, err

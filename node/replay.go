@@ -67,7 +67,7 @@ func (g *group) replayEntry(ctx context.Context, e *pb.Entry, table *replica.Tab
 	}
 	// A refused transaction's objects are never published.
 	o := table.Outcome(signer, tx.GetId())
-	if o == nil || o.GetIndex() != e.GetIndex() || o.GetResult().GetCode() != wire.Code_CODE_OK || !anyOK(o) {
+	if o == nil || o.GetIndex() != e.GetIndex() || o.GetResult().GetCode() != wire.Code_CODE_OK || !didSome(o) {
 		return nil
 	}
 	var news []git.OID
@@ -96,13 +96,4 @@ func (g *group) replayEntry(ctx context.Context, e *pb.Entry, table *replica.Tab
 		return err
 	}
 	return g.staging.drop(tx.GetSigner(), tx.GetId())
-}
-
-func anyOK(o *wire.Outcome) bool {
-	for _, r := range o.GetResults() {
-		if r.GetCode() == wire.Code_CODE_OK {
-			return true
-		}
-	}
-	return false
 }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"peer/git"
 	"peer/identity"
 	"peer/wire"
 )
@@ -151,18 +150,6 @@ func (n *Node) serveObjects(from identity.PeerID, s wire.Stream, req *wire.Objec
 		return err
 	}
 	return g.repo.PackObjects(ctx, wants, haves, moving{Stream: s})
-}
-
-func oids(raw [][]byte) ([]git.OID, error) {
-	list := make([]git.OID, 0, len(raw))
-	for _, b := range raw {
-		oid, err := git.FromBytes(b)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, oid)
-	}
-	return list, nil
 }
 
 // servePayload sends a payload's files, staged or already published.

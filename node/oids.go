@@ -5,6 +5,18 @@ import (
 	"peer/replica"
 )
 
+func oids(raw [][]byte) ([]git.OID, error) {
+	list := make([]git.OID, 0, len(raw))
+	for _, b := range raw {
+		oid, err := git.FromBytes(b)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, oid)
+	}
+	return list, nil
+}
+
 // newOIDs are the objects that refs were moved to.
 func newOIDs(updates []replica.RefChange) ([]git.OID, error) {
 	var news []git.OID

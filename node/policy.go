@@ -82,7 +82,7 @@ func describePolicyChange(c *wire.ChangePolicy) string {
 		parts = append(parts, fmt.Sprintf("%s is %s", key.DID(), replica.AccessName(g.GetAccess())))
 	}
 	for _, r := range c.GetProtect() {
-		parts = append(parts, "protect "+DescribeProtection(r))
+		parts = append(parts, "protect "+describeProtection(r))
 	}
 	for _, pattern := range c.GetUnprotect() {
 		parts = append(parts, "unprotect "+pattern)
@@ -102,8 +102,8 @@ func describeReplacement(r *wire.ReplaceKey) string {
 	return old.DID() + " is revoked"
 }
 
-// DescribeProtection is a rule in words.
-func DescribeProtection(r *wire.Protection) string {
+// describeProtection is a rule in words.
+func describeProtection(r *wire.Protection) string {
 	text := r.GetPattern() + ": push " + replica.AccessName(r.GetPush())
 	if r.GetNoForce() {
 		text += ", no force"

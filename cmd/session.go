@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	helloVersion = 1
-	nonceBytes   = 16
+	nonceBytes = 16
 
 	// sessionOpenMax bounds finding a replica and hearing its welcome.
 	sessionOpenMax = 20 * time.Second
@@ -133,7 +132,7 @@ func (c *client) hello(intent wire.Intent, pinned pin, to []byte) (*wire.Signed,
 		c.known = readProved(c.pins.dir, pinned)
 	}
 	return replica.Seal(c.user, identity.DomainHello, &wire.Hello{
-		Version: helloVersion, Repo: repo[:], Genesis: pinned.hash(), User: user[:],
+		Version: wire.SessionVersion, Repo: repo[:], Genesis: pinned.hash(), User: user[:],
 		Nonce: nonce, SeenIndex: pinned.SeenIndex, Intent: intent, GitVersion: c.gitVersion,
 		To: to, Prove: prove, ProvedIndex: c.known.index,
 	})

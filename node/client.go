@@ -369,7 +369,7 @@ func (c *Client) greetWith(s wire.Stream, g *replica.Genesis, edit func(*wire.He
 func sealHello(user identity.Signer, g *replica.Genesis, edit func(*wire.Hello)) (*wire.Signed, error) {
 	public := user.Public()
 	h := &wire.Hello{
-		Version: protocolVersion, Repo: g.Repo[:], Genesis: g.Hash[:], User: public[:],
+		Version: wire.SessionVersion, Repo: g.Repo[:], Genesis: g.Hash[:], User: public[:],
 		Nonce: []byte(time.Now().Format(time.RFC3339Nano)),
 	}
 	edit(h)

@@ -68,7 +68,7 @@ func (c *Client) probe(ctx context.Context) []identity.PeerID {
 	for _, p := range c.net.Connected() {
 		wg.Go(func() {
 			r, err := c.tell(ctx, p, &wire.GroupRequest{Kind: &wire.GroupRequest_Probe{Probe: &wire.Probe{}}})
-			if err == nil && r.GetProbe().GetWilling() && r.GetProbe().GetVersion() == protocolVersion {
+			if err == nil && r.GetProbe().GetWilling() && r.GetProbe().GetVersion() == wire.SessionVersion {
 				mu.Lock()
 				defer mu.Unlock()
 				willing = append(willing, p)
@@ -110,10 +110,7 @@ func (c *Client) takeSeat(ctx context.Context, repo identity.RepoID, name string
 	return r.GetPrepare().GetNonce(), err
 }
 
-// protocolVersion is what this node speaks with others.
-const protocolVersion = 1
-
 func (n *Node) probed() *wire.ProbeReply {
 	left, _ := n.room()
-	return &wire.ProbeReply{Willing: left >= 0, FreeBytes: uint64(max(left, 0)), Version: protocolVersion}
+	return &wire.ProbeReply{Willing: left >= 0, FreeBytes: uint64(max(left, 0)), Version: wire.SessionVersion}
 }

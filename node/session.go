@@ -93,8 +93,8 @@ func (n *Node) leadSession(from identity.PeerID, stream wire.Stream) error {
 	if err != nil {
 		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "hello: "+err.Error(), "")
 	}
-	if hello.GetVersion() != protocolVersion {
-		return failure(wire.FailureCode_FAILURE_VERSION, fmt.Sprintf("you speak version %d of the session protocol, this node %d", hello.GetVersion(), protocolVersion), "upgrade the older of the two")
+	if hello.GetVersion() != wire.SessionVersion {
+		return failure(wire.FailureCode_FAILURE_VERSION, fmt.Sprintf("you speak version %d of the session protocol, this node %d", hello.GetVersion(), wire.SessionVersion), "upgrade the older of the two")
 	}
 	if string(hello.GetUser()) != string(user[:]) {
 		return failure(wire.FailureCode_FAILURE_NOT_ALLOWED, "hello is not signed by the user it names", "")

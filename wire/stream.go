@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// SessionVersion is the version of the session protocol: hellos name it, and so do
+// nodes that are asked whether they would take a repository.
+const SessionVersion = 1
+
 // SilenceMax is how long a client waits for a frame, or for room to write one, before
 // it takes a replica for dead. One that is busy for longer says so with a Progress.
 const SilenceMax = time.Minute

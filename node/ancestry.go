@@ -42,8 +42,8 @@ func (u *push) find(ctx context.Context, is func(ctx context.Context, old, new g
 	return nil
 }
 
-// vouched is one thing that a leader said.
-type vouched struct {
+// saidForward is one thing that a leader said.
+type saidForward struct {
 	entry, term uint64
 	*wire.Ancestry
 }
@@ -51,32 +51,32 @@ type vouched struct {
 // doubter checks what leaders said, one thing after the other.
 type doubter struct {
 	mu      sync.Mutex
-	queue   []vouched
+	queue   []saidForward
 	running bool
 }
 
-// vouchedMax bounds what waits to be checked; a daily check of the log finds the rest.
-const vouchedMax = 10_000
+// saidForwardMax bounds what waits to be checked; a daily check of the log finds the rest.
+const saidForwardMax = 10_000
 
-// doubtVouched has what published entries rest on checked.
-func (g *group) doubtVouched(applied []replica.Applied) {
+// checkForwardLater has what published entries rest on checked.
+func (g *group) checkForwardLater(applied []replica.Applied) {
 	d := &g.doubter
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, a := range applied {
 		for _, said := range a.Ancestry {
-			if len(d.queue) < vouchedMax {
-				d.queue = append(d.queue, vouched{a.Index, a.Term, said})
+			if len(d.queue) < saidForwardMax {
+				d.queue = append(d.queue, saidForward{a.Index, a.Term, said})
 			}
 		}
 	}
 	if len(d.queue) > 0 && !d.running {
 		d.running = true
-		g.n.spawn(g.checkVouched)
+		g.n.spawn(g.checkForward)
 	}
 }
 
-func (g *group) checkVouched() {
+func (g *group) checkForward() {
 	d := &g.doubter
 	for {
 		d.mu.Lock()
@@ -106,7 +106,7 @@ func (g *group) checkVouched() {
 }
 
 // lie says in what a leader was wrong; nil: in nothing.
-func (g *group) lie(ctx context.Context, v vouched) (lie, err error) {
+func (g *group) lie(ctx context.Context, v saidForward) (lie, err error) {
 	old, err := git.FromBytes(v.GetOld())
 	if err != nil {
 		return nil, err
@@ -124,8 +124,8 @@ func (g *group) lie(ctx context.Context, v vouched) (lie, err error) {
 		v.term, v.entry, hex.EncodeToString(v.GetOld()), hex.EncodeToString(v.GetNew())), nil
 }
 
-// vouchedIn is what an applied entry of the log rests on, on the loop's goroutine.
-func (g *group) vouchedIn(e *pb.Entry) (list []vouched) {
+// forwardIn is what an applied entry of the log rests on, on the loop's goroutine.
+func (g *group) forwardIn(e *pb.Entry) (list []saidForward) {
 	if e.GetType() != pb.EntryNormal || e.GetIndex() > g.core.Table().Index() {
 		return nil
 	}
@@ -135,15 +135,15 @@ func (g *group) vouchedIn(e *pb.Entry) (list []vouched) {
 	}
 	for _, a := range entry.GetAncestry() {
 		if len(list) < replica.AncestryMax {
-			list = append(list, vouched{e.GetIndex(), e.GetTerm(), a})
+			list = append(list, saidForward{e.GetIndex(), e.GetTerm(), a})
 		}
 	}
 	return list
 }
 
-// verifyVouched asks git once more about all that leaders said in the log. Objects
+// verifyForward asks git once more about all that leaders said in the log. Objects
 // that have left since can't be asked about.
-func (g *group) verifyVouched(ctx context.Context, r *wire.Verified, said []vouched) error {
+func (g *group) verifyForward(ctx context.Context, r *wire.Verified, said []saidForward) error {
 	for _, v := range said {
 		lie, err := g.lie(ctx, v)
 		if ctx.Err() != nil {

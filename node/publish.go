@@ -195,7 +195,7 @@ func (p *publisher) publish(next publication) error {
 			p.g.log.Warn("staged payload stays behind", "error", err)
 		}
 	}
-	p.g.doubtVouched(next.applied)
+	p.g.checkForwardLater(next.applied)
 	return p.note(last)
 }
 

@@ -217,7 +217,7 @@ func (g *group) verifyTable(ctx context.Context, r *wire.Verified) error {
 func (g *group) verifyLog(ctx context.Context, r *wire.Verified) error {
 	var chain []byte
 	var next, term uint64
-	var said []vouched
+	var said []saidForward
 	for first := true; ; first = false {
 		more, err := ask(ctx, g.n, func() bool {
 			begin, err1 := g.raftLog.FirstIndex()
@@ -243,7 +243,7 @@ func (g *group) verifyLog(ctx context.Context, r *wire.Verified) error {
 					found(r, "log", "entry %d of term %d where %d should be", e.GetIndex(), e.GetTerm(), next)
 				}
 				next, term = next+1, e.GetTerm()
-				said = append(said, g.vouchedIn(e)...)
+				said = append(said, g.forwardIn(e)...)
 				chain = g.verifyChain(r, chain, e)
 			}
 			return true
@@ -252,7 +252,7 @@ func (g *group) verifyLog(ctx context.Context, r *wire.Verified) error {
 			return err
 		}
 		if !more {
-			return g.verifyVouched(ctx, r, said)
+			return g.verifyForward(ctx, r, said)
 		}
 	}
 }

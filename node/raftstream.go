@@ -103,7 +103,7 @@ func (s *senders) run(to identity.PeerID, queue chan outgoing) {
 				return
 			}
 		case first := <-queue:
-			batch := gather(first, queue)
+			batch := drainQueue(first, queue)
 			next, err := s.deliver(to, stream, batch)
 			if stream = next; err != nil {
 				s.undelivered(to, batch, err)
@@ -112,8 +112,8 @@ func (s *senders) run(to identity.PeerID, queue chan outgoing) {
 	}
 }
 
-// gather takes what is waiting into one frame, up to the frame's limit.
-func gather(first outgoing, queue chan outgoing) []outgoing {
+// drainQueue takes what is waiting into one frame, up to the frame's limit.
+func drainQueue(first outgoing, queue chan outgoing) []outgoing {
 	batch, size := []outgoing{first}, proto.Size(first.m)
 	for size < wire.RaftBytesMax/4 {
 		select {

@@ -153,7 +153,7 @@ func (g *group) verifyForward(ctx context.Context, r *wire.Verified, said []said
 			g.log.Debug("not checked what a leader said", "entry", v.entry, "error", err)
 		}
 		if lie != nil {
-			found(r, "log", "%v", lie)
+			addFinding(r, "log", "%v", lie)
 			g.n.post(func() { g.loseSeat(lie) })
 		}
 	}

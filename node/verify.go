@@ -157,7 +157,7 @@ func (g *group) verify(ctx context.Context, deep bool) (*wire.Verified, error) {
 		return nil, err
 	}
 	for _, line := range damage {
-		found(r, "objects", "%s", line)
+		addFinding(r, "objects", "%s", line)
 	}
 	for _, f := range r.GetFindings() {
 		g.log.Error("a check found damage", "part", f.GetPart(), "detail", f.GetDetail(), "mended", f.GetMended())
@@ -172,7 +172,7 @@ func (g *group) fsck(ctx context.Context, deep bool) ([]string, error) {
 	return g.repo.Fsck(ctx, deep)
 }
 
-func found(r *wire.Verified, part, format string, args ...any) {
+func addFinding(r *wire.Verified, part, format string, args ...any) {
 	if len(r.GetFindings()) < findingsMax {
 		r.Findings = append(r.Findings, &wire.Finding{Part: part, Detail: strings.ToValidUTF8(fmt.Sprintf(format, args...), "?")})
 	}
@@ -184,10 +184,10 @@ func (g *group) verifyTable(ctx context.Context, r *wire.Verified) error {
 		t := g.core.Table()
 		r.State, r.Refs = t.State(), uint64(len(t.Refs()))
 		if g.problem != nil {
-			found(r, "replica", "takes no part in its group: %s", withoutPaths(g.problem))
+			addFinding(r, "replica", "takes no part in its group: %s", withoutPaths(g.problem))
 		}
 		if g.doubt != nil {
-			found(r, "replica", "%v", g.doubt)
+			addFinding(r, "replica", "%v", g.doubt)
 		}
 		return t.CheckRefs()
 	})
@@ -195,11 +195,11 @@ func (g *group) verifyTable(ctx context.Context, r *wire.Verified) error {
 		return err
 	}
 	if now != nil {
-		found(r, "table", "in memory: %v", now)
+		addFinding(r, "table", "in memory: %v", now)
 	}
 	stored, err := replica.LoadTable(func(f func(string, []byte) error) error { return g.n.cfg.Store.Table(g.genesis.Repo, f) }, g.n.rules)
 	if err != nil {
-		found(r, "table", "on disk: %v", err)
+		addFinding(r, "table", "on disk: %v", err)
 		return nil
 	}
 	same, err := ask(ctx, g.n, func() bool {
@@ -207,7 +207,7 @@ func (g *group) verifyTable(ctx context.Context, r *wire.Verified) error {
 		return here == nil || replica.SameState(here, stored.State())
 	})
 	if err == nil && !same {
-		found(r, "table", "on disk: another table at index %d than in memory", stored.Index())
+		addFinding(r, "table", "on disk: another table at index %d than in memory", stored.Index())
 	}
 	return err
 }
@@ -223,7 +223,7 @@ func (g *group) verifyLog(ctx context.Context, r *wire.Verified) error {
 			begin, err1 := g.raftLog.FirstIndex()
 			last, err2 := g.raftLog.LastIndex()
 			if err1 != nil || err2 != nil {
-				found(r, "log", "unreadable: %v %v", err1, err2)
+				addFinding(r, "log", "unreadable: %v %v", err1, err2)
 				return false
 			}
 			if first || next < begin {
@@ -235,12 +235,12 @@ func (g *group) verifyLog(ctx context.Context, r *wire.Verified) error {
 			}
 			entries, err := g.raftLog.Entries(next, last+1, logPageBytes)
 			if err != nil || len(entries) == 0 {
-				found(r, "log", "entry %d of %d to %d is unreadable: %v", next, begin, last, err)
+				addFinding(r, "log", "entry %d of %d to %d is unreadable: %v", next, begin, last, err)
 				return false
 			}
 			for _, e := range entries {
 				if e.GetIndex() != next || e.GetTerm() < term {
-					found(r, "log", "entry %d of term %d where %d should be", e.GetIndex(), e.GetTerm(), next)
+					addFinding(r, "log", "entry %d of term %d where %d should be", e.GetIndex(), e.GetTerm(), next)
 				}
 				next, term = next+1, e.GetTerm()
 				said = append(said, g.forwardIn(e)...)
@@ -269,7 +269,7 @@ func (g *group) verifyChain(r *wire.Verified, chain []byte, e *pb.Entry) []byte 
 	now := replica.LinkOf(e.GetTerm(), e.GetType(), e.GetData()).Extend(index, [sha256.Size]byte(chain))
 	chain = now[:]
 	if applied := g.core.StateAt(index); applied != nil && !bytes.Equal(chain, applied.GetChain()) {
-		found(r, "log", "entry %d is not the one that was applied", index)
+		addFinding(r, "log", "entry %d is not the one that was applied", index)
 		return applied.GetChain()
 	}
 	return chain
@@ -283,7 +283,7 @@ func (g *group) verifyRefs(ctx context.Context, r *wire.Verified) error {
 		return err
 	}
 	for _, what := range differ {
-		found(r, "refs", "%s", what)
+		addFinding(r, "refs", "%s", what)
 	}
 	if err := g.pub.again(); err != nil {
 		return err

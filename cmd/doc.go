@@ -21,12 +21,12 @@
 //	proved.go, pins_vouched.go        checked listings, what a majority vouched for
 //
 //	resolve.go, aliases.go            which repository and which people are meant
-//	call.go, look.go, lone.go         how a command reaches the node or, where none runs, the replicas
+//	call.go, lone.go                  how a command reaches the node or, where none runs, the replicas
 //	remote*.go                        git-remote-peer: the conversation with git, fetching, pushing
 //	session*.go                       a session with a replica, and the pins and proofs that it is held to
 //
 //	node*.go, wire.go                 the process of a node, and how its parts are built
-//	backend*.go                       what the control API asks of it
+//	backend*.go                       what the control API answers; repositories need no node for it
 //	gitd*.go, door.go, mirror_*.go    beside it: git:// and http://, guests, mirrors
 //	dev*.go                           peer dev: a whole network on this machine
 //

@@ -253,7 +253,7 @@ func (s *staging) remember(dir string, a *arrival) {
 	case a.from == "":
 		s.checked[dir] = a.tx
 	default:
-		s.said[dir] = claim{a.tx, a.from}
+		s.said[dir] = claim{tx: a.tx, from: a.from}
 	}
 }
 

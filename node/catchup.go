@@ -26,13 +26,21 @@ func (g *group) stepped(need *replica.Need, err error) {
 		return
 	}
 	g.needing = true
-	first := g.fetchPause // of a payload's attempts, which are runs of this of their own
+	first := g.pace.pause // of a payload's attempts, which are runs of this of their own
 	if need.Table != nil {
 		first = retryMin
 	}
+	wait := g.pace.before(need.Index)
+	if wait > 0 {
+		g.log.Warn("what the log needs was got and is needed again", "entry", need.Index)
+	}
 	g.n.spawn(func() {
 		_ = g.work.during(g.n.ctx, func(ctx context.Context) error { // ended: nobody waits for it
-			g.pursue(ctx, need, first)
+			select {
+			case <-time.After(wait):
+				g.pursue(ctx, need, first)
+			case <-ctx.Done():
+			}
 			return nil
 		})
 	})
@@ -57,7 +65,7 @@ func (g *group) pursue(ctx context.Context, need *replica.Need, first time.Durat
 		// A snapshot is sent once: its sender waits for the acknowledgement.
 		err = g.meet(ctx, need)
 	}
-	g.n.post(func() { g.met(err) })
+	g.n.post(func() { g.met(need.Index, err) })
 }
 
 // Pauses between attempts to fetch what the log needs. A payload is tried again
@@ -71,16 +79,42 @@ const (
 	payloadRetryMax = 5 * time.Second
 )
 
-func (g *group) met(err error) {
+// pace keeps attempts apart that get a replica no further: those that fail, and those
+// after which the log needs the same once more. The zero value is ready.
+type pace struct {
+	pause time.Duration // the next one
+	got   uint64        // the entry for which something was got last
+}
+
+// before is how long to wait before something is fetched for an entry.
+func (p *pace) before(index uint64) time.Duration {
+	if index > p.got {
+		return 0
+	}
+	return max(p.pause, payloadRetryMin)
+}
+
+// fetched takes in how an attempt for an entry ended.
+func (p *pace) fetched(index uint64, err error) {
+	if err == nil && index > p.got {
+		p.pause = 0
+	} else {
+		p.pause = min(max(2*p.pause, payloadRetryMin), payloadRetryMax)
+	}
+	if err == nil {
+		p.got = index
+	}
+}
+
+func (g *group) met(index uint64, err error) {
 	g.needing = false
 	if g.problem != nil {
 		return
 	}
+	g.pace.fetched(index, err)
 	if err != nil {
-		g.fetchPause = min(max(2*g.fetchPause, payloadRetryMin), payloadRetryMax)
 		g.core.Abandon() // raft sends again
 	} else {
-		g.fetchPause = 0
 		g.stepped(g.guard(g.core.Resume))
 	}
 	if next := g.offered; next.m != nil && !g.needing {
@@ -196,7 +230,7 @@ func (g *group) copyPayload(ctx context.Context, from identity.PeerID, need *rep
 	if err := a.finish(p); err != nil {
 		return err
 	}
-	return g.dropLate(need.Signer, need.TransactionID)
+	return g.dropLate(need.Signer, need.TransactionID, need.TxSum, p, need.Index)
 }
 
 func copyTo(write func([]byte) error, r io.Reader, n int64) error {

@@ -71,7 +71,7 @@ type group struct {
 	announcing     announcing
 	checked        uint64 // the tick in which the leader last said that the group sleeps
 	needing        bool   // something is being fetched; see catchup.go
-	fetchPause     time.Duration
+	pace           pace
 	offered        offered
 	// inquiring: another member has another table, and the others are being asked.
 	// doubt is set while too few of them answer to say which one is damaged.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -206,12 +207,17 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 		return err
 	}
 	defer a.abort()
-	if err := n.stage(a, in, s); isDiskFull(err) {
+	p, err := n.stage(a, in, s)
+	if isDiskFull(err) {
 		return n.errDiskFull("")
-	} else if err != nil {
+	}
+	if err != nil {
 		return err
 	}
-	if err := g.dropLate(req.GetSigner(), req.GetId()); err != nil {
+	// NB: done is said also for what is dropped here. The leader believes then that it
+	// is held, and that does no harm: these very bytes took effect, so an entry that
+	// names it once more is a repeat, for which it is fetched again.
+	if err := g.dropLate(req.GetSigner(), req.GetId(), req.GetTxSha256(), p, 0); err != nil {
 		return err
 	}
 	return done(s)
@@ -220,20 +226,21 @@ func (n *Node) serveStage(from identity.PeerID, s wire.Stream, req *wire.StagePa
 // dropLate drops a payload that was published before it was all here: of the leader's
 // stream and what this replica fetched itself, the other came first. One that is not
 // published yet is dropped by the publisher, and one that was refused stays until its
-// entry goes.
-func (g *group) dropLate(signer, id []byte) error {
+// entry goes. index is the entry that it was fetched for: one that is not published
+// waits for it, even if it repeats an earlier one. Other bytes may have the same ID.
+func (g *group) dropLate(signer, id, txSum []byte, p *wire.Payload, index uint64) error {
 	key, err := identity.ParsePublicKey(signer)
 	if err != nil {
 		return nil // nothing of that name can commit
 	}
 	published, err := ask(g.n.ctx, g.n, func() bool {
 		o := g.core.Table().Outcome(key, id)
-		return didSome(o) && o.GetIndex() <= g.pub.published()
+		return didSome(o) && bytes.Equal(o.GetTxSha256(), txSum) && max(o.GetIndex(), index) <= g.pub.published()
 	})
 	if err != nil || !published {
 		return err
 	}
-	return g.staging.drop(signer, id)
+	return g.staging.drop(signer, id, txSum, p)
 }
 
 // didSome says whether a transaction did any of what it asks for, so that its objects
@@ -242,21 +249,21 @@ func didSome(o *wire.Outcome) bool {
 	return slices.ContainsFunc(o.GetResults(), func(r *wire.Result) bool { return r.GetCode() == wire.Code_CODE_OK })
 }
 
-func (n *Node) stage(a *arrival, in *intake, s wire.Stream) error {
+func (n *Node) stage(a *arrival, in *intake, s wire.Stream) (*wire.Payload, error) {
 	body := &guarded{Reader: moving{Stream: s}, n: n, in: in}
 	for {
 		chunk := new(wire.StageChunk)
 		if err := wire.ReadFrame(body, chunk, wire.ChunkBytesMax); err != nil {
-			return err
+			return nil, err
 		}
 		if p := chunk.GetFinish(); p != nil {
 			if err := in.upTo(a.size + a.idxSize); err != nil {
-				return err
+				return nil, err
 			}
-			return a.finish(p)
+			return p, a.finish(p)
 		}
 		if err := a.take(chunk); err != nil {
-			return err
+			return nil, err
 		}
 	}
 }

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -228,37 +226,19 @@ func TestLatePayload(t *testing.T) {
 	p := client.Sign(1, large.Pack(sha1), nil, nodetest.Move(main, git.OID{}, large.OID))
 	mustPush(t, c, client, p)
 	c.Converge(g)
+	nothingStaged(t, c, g)
 	late, target := c.Members[0], c.Members[1]
 	late.Stop()
 	host := c.Net.Host(late.ID)
 	t.Cleanup(host.Close)
-	packs, err := filepath.Glob(filepath.Join(target.RepoDir(g), "objects", "pack", "*.pack"))
-	if err != nil || len(packs) != 1 {
-		t.Fatal(packs, err)
-	}
-	pack, err1 := os.ReadFile(packs[0])
-	idx, err2 := os.ReadFile(strings.TrimSuffix(packs[0], ".pack") + ".idx")
-	if err := errors.Join(err1, err2); err != nil {
-		t.Fatal(err)
-	}
-	packSum, idxSum := sha256.Sum256(pack), sha256.Sum256(idx)
+	sum := sha256.Sum256(p.Signed.GetBody())
 	body := new(wire.Transaction)
 	if err := proto.Unmarshal(p.Signed.GetBody(), body); err != nil {
 		t.Fatal(err)
 	}
-	var chunks []proto.Message
-	for part := range slices.Chunk(pack, wire.ChunkBytes) {
-		chunks = append(chunks, &wire.StageChunk{Kind: &wire.StageChunk_Data{Data: part}})
-	}
-	for part := range slices.Chunk(idx, wire.ChunkBytes) {
-		chunks = append(chunks, &wire.StageChunk{Kind: &wire.StageChunk_Idx{Idx: part}})
-	}
-	chunks = append(chunks, &wire.StageChunk{Kind: &wire.StageChunk_Finish{Finish: &wire.Payload{
-		Name:     strings.TrimSuffix(strings.TrimPrefix(filepath.Base(packs[0]), "pack-"), ".pack"),
-		PackSize: uint64(len(pack)), PackSha256: packSum[:], IdxSize: uint64(len(idx)), IdxSha256: idxSum[:],
-	}}})
+	_, chunks := storedPack(t, target, g)
 	answer, err := request(t, &nodetest.Client{Key: late.Key, Genesis: g, Net: host}, target.ID, &wire.GroupRequest{Kind: &wire.GroupRequest_StagePayload{
-		StagePayload: &wire.StagePayload{Repo: g.Repo[:], Genesis: g.Hash[:], Signer: p.Signed.GetSigner(), Id: body.GetId()},
+		StagePayload: &wire.StagePayload{Repo: g.Repo[:], Genesis: g.Hash[:], Signer: p.Signed.GetSigner(), Id: body.GetId(), TxSha256: sum[:]},
 	}}, chunks...)
 	if err != nil || answer.GetDone() == nil {
 		t.Fatalf("%v, %v", answer, err)

@@ -16,31 +16,45 @@ func (u *push) commit(ctx context.Context, entry *wire.Entry) (*wire.Outcome, er
 	defer cancel()
 	answer := make(chan *wire.Outcome, 1)
 	entry.StampUnixMs = time.Now().UnixMilli()
-	proposed, err := ask(ctx, u.n, func() error {
+	type proposal struct {
+		known *wire.Outcome
+		err   error
+	}
+	proposed, err := ask(ctx, u.n, func() proposal {
 		if u.g.problem != nil {
-			return u.g.problem
+			return proposal{err: u.g.problem}
 		}
 		if u.g.doubt != nil {
-			return failure(wire.FailureCode_FAILURE_NO_QUORUM, u.g.doubt.Error(), "nothing was changed; start the nodes that do not answer, then push again: peer why "+u.g.genesis.Name)
+			return proposal{err: failure(wire.FailureCode_FAILURE_NO_QUORUM, u.g.doubt.Error(), "nothing was changed; start the nodes that do not answer, then push again: peer why "+u.g.genesis.Name)}
 		}
 		if ctx.Err() != nil {
-			return context.Cause(ctx) // the pusher has been told already
+			return proposal{err: context.Cause(ctx)} // the pusher has been told already
+		}
+		// Another session may have been faster since courtesy asked.
+		if known := u.g.core.Table().Known(u.signer, u.tx.GetId(), u.key.sum[:]); known != nil {
+			return proposal{known: known}
 		}
 		err := u.g.core.Propose(entry)
 		if err == nil {
 			u.g.waiting[u.key] = append(u.g.waiting[u.key], answer)
 			u.n.touch(u.g)
 		}
-		return err
+		return proposal{err: err}
 	})
 	if err != nil {
 		return nil, errUnknown() // the loop may be proposing it this moment
 	}
-	if errors.Is(proposed, replica.ErrNotLeader) {
+	if errors.Is(proposed.err, replica.ErrNotLeader) {
 		return nil, failure(wire.FailureCode_FAILURE_NOT_LEADER, "the leader changed during the push", "push again")
 	}
-	if proposed != nil {
-		return nil, proposed
+	if proposed.err != nil {
+		return nil, proposed.err
+	}
+	if proposed.known != nil {
+		if err := u.g.dropLate(u.signer[:], u.tx.GetId(), u.key.sum[:], entry.GetPayload(), 0); err != nil {
+			u.g.log.Warn("staged payload stays behind", "error", err)
+		}
+		return proposed.known, nil
 	}
 	u.n.cfg.Fail(failProposed)
 	select {

@@ -188,10 +188,14 @@ func (p *publisher) publish(next publication) error {
 	}
 	fail(failPublishRefs)
 	for _, a := range next.applied {
-		if a.Payload == nil && !(a.Repeat && didSome(a.Outcome)) {
+		brought := a.Payload
+		if a.Repeat && didSome(a.Outcome) {
+			brought = a.Again
+		}
+		if brought == nil {
 			continue // one that was refused must stay for members that lag
 		}
-		if err := p.g.staging.drop(a.Signer[:], a.ID); err != nil {
+		if err := p.g.staging.drop(a.Signer[:], a.ID, a.Outcome.GetTxSha256(), brought); err != nil {
 			p.g.log.Warn("staged payload stays behind", "error", err)
 		}
 	}

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -200,7 +199,7 @@ func (u *push) courtesy(ctx context.Context) (known *wire.Outcome, refusal error
 	}
 	a, err := ask(ctx, u.n, func() answer {
 		t := u.g.core.Table()
-		if o := t.Outcome(u.signer, u.tx.GetId()); o != nil && bytes.Equal(o.GetTxSha256(), u.key.sum[:]) {
+		if o := t.Known(u.signer, u.tx.GetId(), u.key.sum[:]); o != nil {
 			return answer{known: o}
 		}
 		return answer{result: t.Courtesy(u.signer, u.tx), index: t.Index(), asked: t.Forward(u.signer, u.tx), writes: t.MayWrite(u.signer)}

@@ -95,5 +95,5 @@ func (g *group) replayEntry(ctx context.Context, e *pb.Entry, table *replica.Tab
 	if err != nil {
 		return err
 	}
-	return g.staging.drop(tx.GetSigner(), tx.GetId())
+	return g.staging.drop(tx.GetSigner(), tx.GetId(), o.GetTxSha256(), entry.GetPayload())
 }

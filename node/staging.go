@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -55,8 +56,9 @@ type staging struct {
 
 // claim is a member's word that a payload is that of a transaction.
 type claim struct {
-	tx   []byte // hash of the signed bytes
-	from identity.PeerID
+	tx      []byte // hash of the signed bytes
+	from    identity.PeerID
+	doubted bool
 }
 
 const (
@@ -196,19 +198,23 @@ func (s *staging) find(signer, id, txSum []byte) (p *wire.Payload, from identity
 		if string(s.checked[dir]) == string(txSum) {
 			return have, ""
 		}
-		if c, ok := s.said[dir]; ok && string(c.tx) == string(txSum) {
+		if c, ok := s.said[dir]; ok && !c.doubted && string(c.tx) == string(txSum) {
 			p, from = have, c.from
 		}
 	}
 	return p, from
 }
 
-// doubt forgets what a member said of a payload. The bytes stay: an entry may name
-// them all the same.
+// doubt no longer believes what a member said of a payload. The bytes stay as long as
+// those that are: an entry may name them all the same.
 func (s *staging) doubt(signer, id []byte, p *wire.Payload) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.said, stageDir(stageKey(signer, id), p))
+	dir := stageDir(stageKey(signer, id), p)
+	if c, ok := s.said[dir]; ok {
+		c.doubted = true
+		s.said[dir] = c
+	}
 }
 
 // files are the paths of a complete payload; ok is false where it is not here.
@@ -227,16 +233,24 @@ func (s *staging) markPresent(signer, id []byte, payloadName string) {
 	s.present[stageKey(signer, id)] = payloadName
 }
 
-// drop forgets the payloads of a transaction that was published. Those of a
-// refused one stay while the log names them: a member that lags must get them
-// before it can acknowledge the entry, and nobody has their objects elsewhere.
-func (s *staging) drop(signer, id []byte) error {
+// drop forgets a payload of a transaction that was published, and what else came
+// for the same signed bytes. Those of a refused one stay while the log names them,
+// under the same ID too: a member that lags must get them before it can acknowledge
+// the entry, and nobody has their objects elsewhere.
+func (s *staging) drop(signer, id, txSum []byte, p *wire.Payload) error {
 	key := stageKey(signer, id)
 	s.mu.Lock()
-	delete(s.present, key)
+	if s.present[key] == p.GetName() {
+		delete(s.present, key)
+	}
 	var gone []string
 	for dir := range s.complete {
-		if keyOf(dir) == key {
+		sum := s.checked[dir]
+		if sum == nil {
+			sum = s.said[dir].tx
+		}
+		same := sum != nil && bytes.Equal(sum, txSum)
+		if dir == stageDir(key, p) || keyOf(dir) == key && same {
 			gone = append(gone, s.takeAway(dir))
 		}
 	}

@@ -76,6 +76,8 @@ type Applied struct {
 	Floor uint64
 	// Payload holds the objects that the refs need; nil when nothing changed.
 	Payload *wire.Payload
+	// Again is the payload that a repeat brought, for nothing.
+	Again *wire.Payload
 	// State is what the leader's table was when it proposed the entry.
 	State *wire.StateHash
 	// Ancestry is what the leader said of objects and what refs moved for: it can be
@@ -192,9 +194,9 @@ func (t *Table) applyTransaction(entry *wire.Entry, done *Applied) {
 	}
 	if first := t.Outcome(signer, tx.GetId()); first != nil {
 		if bytes.Equal(first.GetTxSha256(), hash[:]) {
-			done.Outcome, done.Repeat = first, true
+			done.Outcome, done.Repeat, done.Again = first, true, entry.GetPayload()
 		} else {
-			outcome.Result = refuse(wire.Code_CODE_ID_REUSED, fmt.Sprintf("this ID was used for another transaction at index %d", first.GetIndex()))
+			outcome.Result = reused(first)
 		}
 		return
 	}
@@ -217,6 +219,22 @@ func (t *Table) applyTransaction(entry *wire.Entry, done *Applied) {
 		panic(fmt.Sprintf("replica: keep outcome: %v", err)) // checkForm saw signer and ID
 	}
 	t.mark(outcomeKey(done.Index), encode(outcome))
+}
+
+// reused refuses other bytes under the ID of a transaction.
+func reused(first *wire.Outcome) *wire.Result {
+	return refuse(wire.Code_CODE_ID_REUSED, fmt.Sprintf("this ID was used for another transaction at index %d", first.GetIndex()))
+}
+
+// Known is what apply would answer to a transaction whose ID was used: the first
+// outcome to the same signed bytes, by their hash, and to others a refusal, which
+// names no entry. Nil: the ID is new.
+func (t *Table) Known(signer identity.PublicKey, id, txSum []byte) *wire.Outcome {
+	first := t.Outcome(signer, id)
+	if first == nil || bytes.Equal(first.GetTxSha256(), txSum) {
+		return first
+	}
+	return &wire.Outcome{Signer: signer[:], Id: id, TxSha256: txSum, Result: reused(first)}
 }
 
 // checkForm refuses what was never a transaction of this repository.

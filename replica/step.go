@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math"
@@ -17,6 +18,7 @@ import (
 // either a payload or, for a table, all objects that its refs name.
 type Need struct {
 	Signer, TransactionID []byte
+	TxSum                 []byte // of the transaction's signed bytes
 	Payload               *wire.Payload
 	Updates               []RefChange // what the payload's transaction moves
 	Table                 *wire.TableSnapshot
@@ -150,7 +152,8 @@ func (g *Group) needOf(e *pb.Entry) (*Need, error) {
 	if err := proto.Unmarshal(entry.GetTransaction().GetBody(), tx); err != nil {
 		return nil, fmt.Errorf("entry %d: %w", e.GetIndex(), err)
 	}
-	need.Signer, need.TransactionID = tx.GetSigner(), tx.GetId()
+	sum := sha256.Sum256(entry.GetTransaction().GetBody())
+	need.Signer, need.TransactionID, need.TxSum = tx.GetSigner(), tx.GetId(), sum[:]
 	for _, op := range tx.GetOperations() {
 		if u := op.GetRefUpdate(); u != nil {
 			need.Updates = append(need.Updates, RefChange{Name: u.GetName(), Old: u.GetOld(), New: u.GetNew()})

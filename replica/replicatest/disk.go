@@ -69,6 +69,15 @@ func (d *disk) stage(key string, s staged) {
 	}
 }
 
+// drop forgets a payload that was published. Another of the same transaction ID stays:
+// an entry may name it.
+func (d *disk) drop(key, name string) {
+	d.staged[key] = slices.DeleteFunc(d.staged[key], func(s staged) bool { return s.name == name })
+	if len(d.staged[key]) == 0 {
+		delete(d.staged, key)
+	}
+}
+
 // has says whether an object would be there after a crash.
 func (d *disk) has(oid string) bool {
 	if d.objects[oid] {

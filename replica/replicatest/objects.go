@@ -129,7 +129,7 @@ func (m *member) published(applied []replica.Applied) {
 	for _, a := range applied {
 		m.disk.published = max(m.disk.published, a.Index)
 		if a.Payload != nil {
-			delete(m.disk.staged, stageKey(a.Signer[:], a.ID))
+			m.disk.drop(stageKey(a.Signer[:], a.ID), a.Payload.GetName())
 		}
 	}
 	m.sweep()

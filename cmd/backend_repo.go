@@ -43,6 +43,10 @@ func (b *repoBackend) Init(ctx context.Context, r *pb.InitRequest) (*pb.InitRepl
 		}
 		o.On = append(o.On, id)
 	}
+	met := pins{b.home.Dir}
+	if err := b.checkNew(met, o.Name); err != nil {
+		return nil, err
+	}
 	info, err := b.client.Init(ctx, o)
 	if err != nil {
 		return nil, err
@@ -50,10 +54,26 @@ func (b *repoBackend) Init(ctx context.Context, r *pb.InitRequest) (*pb.InitRepl
 	reply := &pb.InitReply{Repo: pbRepo(info)}
 	// A home whose node does not hold it finds what is its user's by what it has met.
 	g := info.Genesis
-	if err := (pins{b.home.Dir}).remember(ctx, g.Repo, g.Name, g.Hash, info.Index); err != nil {
+	if err := met.remember(ctx, g.Repo, g.Name, g.Hash, info.Index); err != nil {
 		reply.Warnings = append(reply.Warnings, fmt.Sprintf("it is created, but this home could not note it: %v", err))
 	}
 	return reply, nil
+}
+
+// checkNew refuses a name that the user has given already: nobody who has it may be
+// reachable now, and two geneses of one repository can't be told apart by anybody.
+func (b *repoBackend) checkNew(met pins, name string) error {
+	me, err := b.home.Me()
+	if err != nil {
+		return err
+	}
+	id := identity.NewRepoID(me, name)
+	have, err := met.lookup(id)
+	if err != nil || have.Genesis == "" {
+		return err
+	}
+	return refusal(wire.FailureCode_FAILURE_BAD_REQUEST, "you have a repository "+name+" already",
+		fmt.Sprintf("use it: peer clone %s; or choose another name. If no replica of it is left anywhere, take %s out of %s", shellQuote(name), id, met.path()))
 }
 
 func (b *repoBackend) show(ctx context.Context, repo string) (node.Info, error) {

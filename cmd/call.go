@@ -75,6 +75,9 @@ func (a *app) ask(ctx context.Context, most time.Duration, signs bool, do func(c
 	}
 	defer cancel()
 	err = do(asking, from)
+	if _, alone := from.(*loneClient); alone && exitCode(err) == exitNotFound && home.hadNode() {
+		err = &fault{err: err, hint: "this home's own node does not run, and may hold it: peer node --home " + shellQuote(home.Dir), exit: exitNotFound}
+	}
 	if err != nil && ctx.Err() != nil && exitCode(err) != exitUnknown {
 		return ctx.Err() // a search that is interrupted finds nothing
 	}

@@ -146,6 +146,12 @@ func (h *Home) TokenPath() string { return h.path("token") }
 // StorePath is the directory of the node's database.
 func (h *Home) StorePath() string { return h.path("badger") }
 
+// hadNode says whether a node ever ran in the home.
+func (h *Home) hadNode() bool {
+	_, err := os.Stat(h.StorePath())
+	return err == nil
+}
+
 // ReposPath is the directory of the bare repositories, unless a flag says otherwise.
 func (h *Home) ReposPath() string { return h.path("repos") }
 

@@ -48,14 +48,15 @@ func (c *idRotateCmd) Run(ctx context.Context, a *app) error {
 		return hinted(fmt.Errorf("%s is your key, or was", next.public.DID()), "a new one is made by: peer id rotate")
 	}
 	old := home.signerOf(before)
-	if sealed, ok := old.(*sealedKey); ok { // nothing has changed yet, should that fail
-		if err := sealed.unlock(); err != nil {
-			return err
-		}
+	if err := unlock(old); err != nil { // nothing has changed yet
+		return err
 	}
 	found, err := a.reposOfMine(ctx, before.Public, old)
 	if err != nil {
 		return err
+	}
+	if ctx.Err() != nil { // not all were asked
+		return ctx.Err()
 	}
 	if err := home.noteFormer(before.Public, found.founded); err != nil {
 		return err

@@ -24,6 +24,7 @@ import (
 type loneClient struct {
 	transport *transport.Transport
 	repos     repoBackend
+	closed    bool // the network has a secret
 }
 
 // openDialer finds a way to the replicas: the node that runs for the home, or
@@ -65,9 +66,10 @@ func dialLone(ctx context.Context, h *Home, user identity.Signer) (*loneClient, 
 	if err != nil {
 		return nil, fmt.Errorf("reach the network: %w", err)
 	}
+	closed := network.Secret != ""
 	client := node.NewClient(user, t, slog.New(slog.DiscardHandler)).Remember(knownGeneses{h.path(knownDir)}).
-		ForHome(network.Secret != "", receiptsOf(h.Dir).admit)
-	return &loneClient{transport: t, repos: repoBackend{h, client}}, nil
+		ForHome(closed, receiptsOf(h.Dir).admit, pins{h.Dir}.agree)
+	return &loneClient{transport: t, repos: repoBackend{h, client}, closed: closed}, nil
 }
 
 // reachAlone is dialLone for a command that a person typed. Where the home knows nobody
@@ -129,7 +131,7 @@ func (c *loneClient) Session(ctx context.Context, repo string, push bool) (wire.
 
 // Init implements [repoAPI].
 func (c *loneClient) Init(ctx context.Context, q *pb.InitRequest) (*pb.InitReply, error) {
-	if len(q.GetOn()) == 0 {
+	if len(q.GetOn()) == 0 && q.GetReplicas() != 1 && c.closed { // or it is refused
 		c.meet(ctx)
 	}
 	return answer(c.repos.Init(ctx, q))

@@ -26,8 +26,19 @@ const (
 // itself where no node runs. A node looks for private repositories in the name of its
 // user, who may have another key by now.
 func (a *app) waysAs(ctx context.Context, by identity.Signer, do func(context.Context, repoAPI) error) error {
-	ctx, cancel := context.WithTimeout(ctx, replaceTimeout)
+	if err := unlock(by); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, replaceTimeout)
 	defer cancel()
+	err := a.wayAs(limited, by, do)
+	if err != nil && ctx.Err() != nil && exitCode(err) != exitUnknown {
+		return ctx.Err() // a search that is interrupted finds nothing
+	}
+	return err
+}
+
+func (a *app) wayAs(ctx context.Context, by identity.Signer, do func(context.Context, repoAPI) error) error {
 	running, err := a.home.Dial(ctx)
 	if err == nil {
 		err = do(ctx, running)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"peer/identity"
+	"peer/replica"
+	"peer/wire"
 )
 
 const (
@@ -87,6 +89,16 @@ func (p pins) lookup(repo identity.RepoID) (pin, error) {
 		return pin{}, err
 	}
 	return found, nil
+}
+
+// agree refuses a genesis that is another than the home has met.
+func (p pins) agree(g *replica.Genesis) error {
+	have, err := p.lookup(g.Repo)
+	if err != nil || have.Genesis == "" || have.Genesis == g.Hash.String() {
+		return err
+	}
+	conflict := p.conflict(g.Repo, g.Name, have.Genesis, g.Hash.String())
+	return refusal(wire.FailureCode_FAILURE_BAD_REQUEST, conflict.Error(), hintOf(conflict))
 }
 
 // sound says what is wrong with a pin.

@@ -90,14 +90,14 @@ func hintOf(err error) string {
 }
 
 func exitCode(err error) int {
-	var f *fault
-	if errors.As(err, &f) && f.exit != 0 {
-		return f.exit
-	}
 	// NB: first, since it wraps what the last attempt ended with.
 	var unknown *unknownOutcome
 	if errors.As(err, &unknown) {
 		return exitUnknown
+	}
+	var f *fault
+	if errors.As(err, &f) && f.exit != 0 {
+		return f.exit
 	}
 	if errors.Is(err, control.ErrNotRunning) {
 		return exitNotRunning

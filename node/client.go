@@ -33,6 +33,8 @@ type Client struct {
 	// As in [Config].
 	closed bool
 	admit  func(*replica.Receipt) error
+	// agree refuses another genesis than the home has met; nil: a node remembers itself.
+	agree func(*replica.Genesis) error
 	// members is who votes in groups that changed since they were founded.
 	members memberCache
 }
@@ -56,9 +58,10 @@ func (c *Client) Remember(cache Cache) *Client {
 }
 
 // ForHome has a client do for a home what a node would, with what [Config] says of
-// Closed and Admit. Call it before anything else.
-func (c *Client) ForHome(closed bool, admit func(*replica.Receipt) error) *Client {
-	c.closed, c.admit = closed, admit
+// Closed and Admit. What it finds must agree with what the home has met. Call it before
+// anything else.
+func (c *Client) ForHome(closed bool, admit func(*replica.Receipt) error, agree func(*replica.Genesis) error) *Client {
+	c.closed, c.admit, c.agree = closed, admit, agree
 	return c
 }
 
@@ -84,6 +87,11 @@ func (c *Client) locate(ctx context.Context, repo identity.RepoID) (*replica.Gen
 	}
 	if g == nil {
 		return nil, errNotFound(repo)
+	}
+	if c.agree != nil {
+		if err := c.agree(g); err != nil {
+			return nil, err
+		}
 	}
 	if raw, err := proto.Marshal(g.Signed); err == nil && c.cache != nil {
 		if err := c.cache.Put(knownKey(repo), raw); err != nil {

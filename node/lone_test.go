@@ -19,7 +19,7 @@ func TestClientWithoutNode(t *testing.T) {
 	c := nodetest.Start(t, 3, nil)
 	key := identity.KeyFromSeed([32]byte{91})
 	admitted := 0
-	alone := node.NewClient(key, c.ClientAs(key, nil).Net, discardLogger()).ForHome(true, func(*replica.Receipt) error { admitted++; return nil })
+	alone := node.NewClient(key, c.ClientAs(key, nil).Net, discardLogger()).ForHome(true, func(*replica.Receipt) error { admitted++; return nil }, nil)
 	ctx := deadline(t)
 
 	if _, err := alone.Init(ctx, node.InitOptions{Name: "one", Replicas: 1}); nodetest.CodeOf(err) != wire.FailureCode_FAILURE_BAD_REQUEST {

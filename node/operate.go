@@ -127,6 +127,7 @@ func (o *operation) attempt(ctx context.Context) (*replica.Done, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Stream = bind(ctx, s.Stream)
 	defer s.Close()
 	deadline, _ := ctx.Deadline()
 	if err := s.SetDeadline(deadline); err != nil {

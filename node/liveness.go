@@ -321,11 +321,12 @@ func (g *group) awaitLeader(ctx context.Context) (identity.PeerID, error) {
 	}
 }
 
-// protectMembers keeps the connections to the group's other members.
+// protectMembers keeps the connections to the group's other members, also to those of
+// whom a newcomer knows by its introduction alone.
 func (g *group) protectMembers() {
-	for _, m := range g.members().Members {
-		if m.Peer != g.n.self {
-			g.n.cfg.Network.Protect(m.Peer, true)
+	for _, peer := range g.fellows() {
+		if peer != g.n.self {
+			g.n.cfg.Network.Protect(peer, true)
 		}
 	}
 }

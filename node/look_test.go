@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"os"
@@ -234,6 +235,48 @@ func TestScrub(t *testing.T) {
 		t.Errorf("nothing was set aside: %v, %v", kept, err)
 	}
 	c.Converge(g)
+}
+
+// An index that leads beyond its pack ends git wherever it looks there, and is mended like
+// any other damage.
+func TestDamagedIndexIsMended(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{})
+	client := c.Client(g)
+	hurt := c.Others(c.Settle(g))[0]
+	chain(t, c, client, git.OID{}, 3)
+	c.Converge(g)
+	indexes, err := filepath.Glob(filepath.Join(hurt.RepoDir(g), "objects", "pack", "*.idx"))
+	if err != nil || len(indexes) == 0 {
+		t.Fatal(indexes, err)
+	}
+	for _, path := range indexes {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Version 2: a header of 8 bytes, 256 counts, then of each object its name, a checksum, and where it is.
+		count := int(binary.BigEndian.Uint32(raw[8+255*4:]))
+		for at := 8 + 256*4 + count*(20+4); count > 0; at, count = at+4, count-1 {
+			binary.BigEndian.PutUint32(raw[at:], 1<<30)
+		}
+		if err := os.WriteFile(path+".new", raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f := verified(t, hurt, g, true)[hurt.ID].Report.GetFindings(); len(f) == 0 {
+		t.Fatal("the damage was not found")
+	}
+	c.Eventually(func() string {
+		if err := hurt.Fsck(g); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }
 
 // A push that was listed before a branch was deleted may rest on that branch, so a

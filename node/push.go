@@ -184,7 +184,7 @@ func (u *push) hold(ctx context.Context, by int) {
 }
 
 func (u *push) goAhead(skipPack bool) error {
-	return send(u.stream, &wire.ToClient{Kind: &wire.ToClient_Go{Go: &wire.PushGo{SkipPack: skipPack}}})
+	return u.tell(&wire.ToClient{Kind: &wire.ToClient_Go{Go: &wire.PushGo{SkipPack: skipPack}}})
 }
 
 // courtesy asks the table before the pack is read: what became of this ID
@@ -299,8 +299,11 @@ func (u *push) done(ctx context.Context, o *wire.Outcome) error {
 	if err != nil {
 		d.NoReceipt = err.Error()
 	}
-	return send(u.stream, &wire.ToClient{Kind: &wire.ToClient_Done{Done: d}})
+	return u.tell(&wire.ToClient{Kind: &wire.ToClient_Done{Done: d}})
 }
+
+// tell sends something to the pusher, however long ago the last bytes came.
+func (u *push) tell(m *wire.ToClient) error { return send(moving{Stream: u.stream}, m) }
 
 // readSum reads a file and its hash; for payloads small enough to ride in an entry.
 func readSum(path string) (data, sum []byte, err error) {

@@ -91,12 +91,12 @@ func (s *session) relay(ctx context.Context, leader identity.PeerID, open *wire.
 		return f
 	}
 	// Both ways may rest while git runs the pusher's hooks.
-	down := moving{s.stream, s.patience()}
+	down := moving{s.stream, hookTimeout}
 	if err := wire.WriteChunk(down, welcome); err != nil {
 		_ = up.Reset()
 		return err
 	}
-	splice(ctx, down, moving{up, s.patience()})
+	splice(ctx, down, moving{up, hookTimeout}) // the leader knows who may have less
 	return nil
 }
 

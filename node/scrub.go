@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -73,21 +74,27 @@ func (g *group) scrub(ctx context.Context) error {
 
 // mend sets damaged packs aside and fetches from another member, in one new pack, all
 // that refs and retired tips reach, since pushes may still rest on the latter. What the log
-// names besides comes along where somebody has it.
+// names besides comes along where somebody has it. Where nobody has the retired tips any
+// more the log is past them, and this replica, which was away, has yet to hear of that.
 func (g *group) mend(ctx context.Context) error {
 	named, err := g.namedObjects(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if err != nil {
-		return err
+		g.log.Warn("what the log names can't be looked up in the damaged packs", "error", err)
 	}
 	aside := filepath.Join(g.repo.Dir(), "peer", "damaged", time.Now().UTC().Format("20060102T150405"))
 	moved, err := g.repo.SetAside(ctx, aside)
 	if err != nil {
 		return err
 	}
+	tips, _ := g.pub.tips(0)
+	refs, _ := g.pub.tips(math.MaxUint64)
 	var errs []error
-	for _, besides := range [][]git.OID{named, nil} {
+	for _, round := range []struct{ must, may []git.OID }{{tips, named}, {tips, nil}, {refs, nil}} {
 		for _, from := range g.sources("") {
-			if err := g.fetchAll(ctx, from, besides); err != nil {
+			if err := g.fetchPack(ctx, from, slices.Concat(round.must, round.may), nil, round.must); err != nil {
 				errs = append(errs, fmt.Errorf("from %s: %w", from, err))
 				continue
 			}
@@ -104,11 +111,4 @@ func (g *group) mend(ctx context.Context) error {
 		}
 	}
 	return fmt.Errorf("objects are damaged here, and nobody has them whole: %w", errors.Join(errs...))
-}
-
-// fetchAll gets all that the published refs and the retired tips reach, and some objects
-// besides, whatever is here.
-func (g *group) fetchAll(ctx context.Context, from identity.PeerID, besides []git.OID) error {
-	tips, _ := g.pub.tips(0)
-	return g.fetchPack(ctx, from, slices.Concat(tips, besides), nil, tips)
 }

@@ -34,7 +34,7 @@ func (u *push) startTelling() *telling {
 			case <-tick.C:
 			}
 			if text := t.now(); text != "" {
-				err := send(u.stream, &wire.ToClient{Kind: &wire.ToClient_Progress{Progress: &wire.Progress{Text: []byte(text + "\n")}}})
+				err := u.tell(&wire.ToClient{Kind: &wire.ToClient_Progress{Progress: &wire.Progress{Text: []byte(text + "\n")}}})
 				if err != nil {
 					return // whoever reads or writes next will say so
 				}

@@ -1,12 +1,16 @@
 package node_test
 
 import (
+	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"peer/git"
 	"peer/node"
 	"peer/node/nodetest"
+	"peer/wire"
 )
 
 // A replica that needs long says what for: a client takes one that says nothing for
@@ -48,5 +52,73 @@ func TestPusherIsToldWhatItWaitsFor(t *testing.T) {
 	}
 	if done, err := s.Done(); err != nil || done.GetOutcome() == nil {
 		t.Errorf("%v, %v", done, err)
+	}
+}
+
+// lateStream is a stream on which the replica has been busy for long when it has read
+// something: the deadline that it read under is over by then.
+type lateStream struct {
+	wire.Stream
+	begun, late atomic.Bool
+}
+
+func (s *lateStream) Read(p []byte) (int, error) {
+	n, err := s.Stream.Read(p)
+	s.late.Store(s.begun.Load())
+	return n, err
+}
+
+func (s *lateStream) SetDeadline(at time.Time) error {
+	s.late.Store(false)
+	return s.Stream.SetDeadline(at)
+}
+
+func (s *lateStream) Write(p []byte) (int, error) {
+	if s.late.Load() {
+		return 0, os.ErrDeadlineExceeded
+	}
+	return s.Stream.Write(p)
+}
+
+// However long indexing takes, who pushed hears that it is committed.
+func TestOutcomeAfterALongSilence(t *testing.T) {
+	t.Parallel()
+	c := nodetest.Start(t, 3, nil)
+	g := c.Found(node.InitOptions{})
+	leader, client := c.Settle(g), c.Client(g)
+	ours, theirs := nodetest.Pair()
+	t.Cleanup(func() { _ = ours.Reset() })
+	slow := &lateStream{Stream: theirs}
+	go leader.Host.Serve("session/1", client.Net.Self(), slow)
+	next := func(wanted func(*wire.ToClient) bool) *wire.ToClient {
+		t.Helper()
+		for {
+			m := new(wire.ToClient)
+			if err := wire.ReadFrame(ours, m, wire.ToClientBytesMax); err != nil || m.GetFailure() != nil {
+				t.Fatal(m, err)
+			}
+			if wanted(m) {
+				return m
+			}
+		}
+	}
+	say := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	say(wire.WriteFrame(ours, &wire.OpenSession{Hello: client.Hello(wire.Intent_INTENT_PUSH, nil)}))
+	next(func(m *wire.ToClient) bool { return m.GetRefs().GetDone() })
+	first := sha1.File(1, 100)
+	p := client.Sign(1, first.Pack(sha1), nil, nodetest.Move(main, git.OID{}, first.OID))
+	say(wire.WriteFrame(ours, &wire.PushRequest{Transaction: p.Signed, HasPack: true}))
+	next(func(m *wire.ToClient) bool { return m.GetGo() != nil })
+	slow.begun.Store(true)
+	say(wire.WriteChunk(ours, p.Pack))
+	say(wire.WriteChunk(ours, nil))
+	done := next(func(m *wire.ToClient) bool { return m.GetDone() != nil }).GetDone()
+	if code := done.GetOutcome().GetResult().GetCode(); code != wire.Code_CODE_OK {
+		t.Errorf("the outcome is %v", code)
 	}
 }

@@ -20,7 +20,7 @@ func slipIn(section ...string) func(*fakeSession) {
 		more = git.AppendPkt(more, []byte(line+"\n"))
 	}
 	return func(s *fakeSession) {
-		c := exec.Command("git", "upload-pack", s.dir)
+		c := exec.CommandContext(s.t.Context(), "git", "upload-pack", s.dir)
 		c.Env, c.Stdin = append(cleanEnv(), "GIT_PROTOCOL=version=2"), s.UnixConn
 		out, err := c.StdoutPipe()
 		if err == nil {

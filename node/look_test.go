@@ -159,8 +159,21 @@ func TestVerify(t *testing.T) {
 	if f := verified(t, loose, g, true)[loose.ID].Report.GetFindings(); len(f) != 0 {
 		t.Errorf("after it was put right: %v", f)
 	}
-	c.Eventually(func() string { // whoever asks for the check need not do more
-		if err := torn.Fsck(g); err != nil {
+	awaitWhole(c, torn, g) // whoever asks for the check need not do more
+}
+
+// wantMended has a damaged replica check itself, and waits until it is whole again.
+func wantMended(t *testing.T, c *nodetest.Cluster, m *nodetest.Member, g *replica.Genesis) {
+	t.Helper()
+	if f := verified(t, m, g, true)[m.ID].Report.GetFindings(); len(f) == 0 {
+		t.Fatal("the damage was not found")
+	}
+	awaitWhole(c, m, g)
+}
+
+func awaitWhole(c *nodetest.Cluster, m *nodetest.Member, g *replica.Genesis) {
+	c.Eventually(func() string {
+		if err := m.Fsck(g); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -268,15 +281,7 @@ func TestDamagedIndexIsMended(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f := verified(t, hurt, g, true)[hurt.ID].Report.GetFindings(); len(f) == 0 {
-		t.Fatal("the damage was not found")
-	}
-	c.Eventually(func() string {
-		if err := hurt.Fsck(g); err != nil {
-			return err.Error()
-		}
-		return ""
-	})
+	wantMended(t, c, hurt, g)
 }
 
 // A push that was listed before a branch was deleted may rest on that branch, so a
@@ -297,15 +302,7 @@ func TestMendingKeepsRetiredTips(t *testing.T) {
 	mustPush(t, c, client, client.Sign(1, nil, nil, nodetest.Move(topic, branch.OID, git.OID{})))
 	c.Converge(g)
 	damagePacks(t, hurt, g)
-	if f := verified(t, hurt, g, true)[hurt.ID].Report.GetFindings(); len(f) == 0 {
-		t.Fatal("the damage was not found")
-	}
-	c.Eventually(func() string {
-		if err := hurt.Fsck(g); err != nil {
-			return err.Error()
-		}
-		return ""
-	})
+	wantMended(t, c, hurt, g)
 	if !hurt.Has(g, branch.OID) {
 		t.Error("it called itself whole without the objects of a retired tip")
 	}
